@@ -1,0 +1,203 @@
+"""What plugins supply: plain protocols, no base class.
+
+Every object here is made by a factory that a plugin registered (see ``hookspecs``); the factory may
+import heavy libraries, registering it may not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from .records import (
+        Decision,
+        Decoding,
+        Example,
+        Extraction,
+        Field,
+        Generation,
+        Policy,
+        Prediction,
+        Prompt,
+        Report,
+        RuleResult,
+        Score,
+    )
+
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Register(Protocol[T_contra]):
+    """Called by a plugin once for each thing it offers."""
+
+    def __call__(self, name: str, factory: Callable[..., T_contra]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a backend factory may use of its surroundings."""
+
+    open: Callable[[str], Backend]
+    """Opens another spec (a DSPy program opens its language model) in the same context."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """Lives as long as one comparison: arms keep here what they can share, such as base weights."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The environment variables; plugins do not read ``os.environ`` themselves."""
+    role: Role | None = None
+    """The role the model will play."""
+    allow_download: bool = False
+    """Model hubs may be asked; otherwise nothing is fetched."""
+    allow_pickle: bool = False
+    """Pickled programs may be loaded; otherwise they are refused."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    batch_size: int | None = None
+    """Fixes the batch size of local models; None lets the backend choose."""
+
+
+class Backend(Protocol):
+    """Turns prompts into generations."""
+
+    spec: str
+    """The spec it was opened with."""
+    batch_size: int
+    """Most prompts it wants in one call: 1 for servers, more for local models."""
+    max_concurrency: int | None
+    """Most calls it bears at once; None leaves it to the engine."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the content that answers: weights, template, tokenizer, program, digest.
+
+        Raises:
+            BackendError: with ``gone=True`` where the model cannot be reached at all.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """JSON-able facts for the report: provider, model, digest, quantization, versions."""
+        ...
+
+    async def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Generation]:
+        """One generation for each prompt, in order; at most ``batch_size`` prompts.
+
+        Must not block the event loop (a local model works in a thread).
+
+        Raises:
+            BackendError: the whole call failed; ``retryable`` says whether another try may help.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back connections and memory; called once."""
+        ...
+
+
+class Role(Protocol):
+    """A job in the pipeline: how to prompt for it and how to read the answer."""
+
+    name: str
+    task: str
+    """What the model is asked to do, without the inputs and without a format: one paragraph."""
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    metric: str
+    """Name of the metric used by default."""
+    answer_label: str
+    """Label of the fenced block that the pipeline's legacy reader expects of this role."""
+
+    def example(self, row: Mapping[str, Any]) -> Example:
+        """Read one line of a dataset.
+
+        Raises:
+            ValueError: saying what is wrong with it.
+        """
+        ...
+
+    def prompt(self, example: Example) -> Prompt:
+        """What is sent for the example: the same in training, evaluation and service."""
+        ...
+
+    def target(self, example: Example) -> str:
+        """The reference as the text a model should answer with; what training teaches.
+
+        Raises:
+            ValueError: the example has no reference.
+        """
+        ...
+
+    def parse(self, generation: Generation, extraction: Extraction) -> Prediction:
+        """Read the output fields; what cannot be read is absent, never an exception."""
+        ...
+
+
+class Metric(Protocol):
+    """A function from example and prediction to a score."""
+
+    name: str
+    version: int
+    higher_is_better: bool
+    attainable_max: float
+    """The best score any prediction can get."""
+    components: Mapping[str, float]
+    """Most points by component, in order of display."""
+
+    def score(self, example: Example, prediction: Prediction) -> Score:
+        """Pure and deterministic; any exception becomes a ``Failure`` with its reason."""
+        ...
+
+
+class Trainer(Protocol):
+    """Makes a fine-tuned model out of examples."""
+
+    def train(
+        self,
+        role: Role,
+        train: Sequence[Example],
+        val: Sequence[Example],
+        output: Path,
+        options: Mapping[str, Any],
+        log: Callable[[Mapping[str, Any]], None],
+    ) -> Mapping[str, Any]:
+        """Write a model that a spec can open to ``output``; returns what training_info.json holds.
+
+        ``log`` is told of each logged step: ``{"step", "total", "loss", "tokens_per_s", …}``.
+        """
+        ...
+
+
+class Optimizer(Protocol):
+    """Makes a better prompt out of examples."""
+
+    def optimize(
+        self,
+        role: Role,
+        metric: Metric,
+        train: Sequence[Example],
+        val: Sequence[Example],
+        lm: Backend,
+        output: Path,
+        options: Mapping[str, Any],
+        log: Callable[[Mapping[str, Any]], None],
+    ) -> Mapping[str, Any]:
+        """Write a program that ``dspy:DIR`` can open; returns what optimization_info.json holds."""
+        ...
+
+
+class GateRule(Protocol):
+    """One more rule for the gate."""
+
+    def __call__(
+        self, report: Report, policy: Policy, candidate: str, incumbent: str
+    ) -> RuleResult: ...
+
+
+class Reporter(Protocol):
+    """Writes or sends a finished comparison somewhere else."""
+
+    def __call__(self, report: Report, decision: Decision, run: Path) -> Iterator[Path]:
+        """Yields the files it wrote, if any."""
+        ...

@@ -1,0 +1,469 @@
+"""The frozen records that flow through baft, in the order in which they arise.
+
+``Example → Prompt → Generation → Prediction → Score`` (or ``Failure``), then
+``ArmSummary → Report → Decision → Promotion``. Shares are fractions from 0 to 1, times are seconds.
+Apart from an example's ``inputs`` no dict crosses a module border without a record around it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Validity = Literal["as_is", "extracted", "none"]
+"""Did the output parse as it stood, after extraction of the document, or not at all?"""
+
+Extraction = Literal["strict", "lenient"]
+
+Stage = Literal["generate", "parse", "score"]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value, the same for equal values.
+
+    >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def example_id(inputs: Mapping[str, Any]) -> str:
+    """The id of an example that brings none: a short hash of its inputs."""
+    return digest(dict(inputs))[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One named input or output of a role."""
+
+    name: str
+    """Key under which the value is found, such as ``title``."""
+    description: str
+    """What the value must be, in the words the model is told."""
+    kind: Literal["text", "list"] = "text"
+    """``list`` values are lists of mappings, or YAML text that holds one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One row of a benchmark."""
+
+    id: str
+    """Unique within the dataset."""
+    inputs: Mapping[str, Any]
+    """What the model is told about, such as ``{"concept": …}``."""
+    reference: Mapping[str, Any] | None = None
+    """A good prediction, by output field; None where the dataset has none."""
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    """Everything else in the row: tier, language, origin, …"""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("an example needs a non-empty id")
+        if not self.inputs:
+            raise ValueError("an example needs at least one input")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who speaks."""
+    content: str
+    """What is said, word for word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """Exactly what is sent for one example."""
+
+    example_id: str
+    """The example it was rendered from."""
+    inputs: Mapping[str, Any]
+    """The example's inputs, for backends that render their own prompt (DSPy) or look up (replay)."""
+    messages: tuple[Message, ...]
+    """The chat, oldest turn first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How tokens are drawn: the same for every arm of a comparison."""
+
+    temperature: float = 0.7
+    """0 is greedy."""
+    max_tokens: int = 2048
+    """Most new tokens of one generation."""
+    seed: int = 42
+    """Draws of one example depend on this, the prompt and nothing else, where a backend can."""
+    num_ctx: int = 8192
+    """Context window asked of servers that have to be told, in tokens."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 10):
+            raise ValueError(f"temperature must be between 0 and 10, not {self.temperature}")
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.num_ctx < 1:
+            raise ValueError(f"num_ctx must be at least 1, not {self.num_ctx}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """Exactly what came back for one prompt; never edited afterwards."""
+
+    example_id: str
+    """The example it answers."""
+    text: str
+    """The answer, word for word."""
+    fields: Mapping[str, Any] | None = None
+    """Output fields, where the backend returns them apart (DSPy, a replayed object)."""
+    finish_reason: Literal["stop", "length", "unknown"] = "unknown"
+    """``length``: cut off by ``max_tokens`` or the context window."""
+    prompt_tokens: int | None = None
+    """Tokens of the prompt, if the backend counts them."""
+    completion_tokens: int | None = None
+    """Tokens of the answer, if the backend counts them."""
+    latency_s: float | None = None
+    """Seconds from request to full answer; a batch's time is shared out among its members."""
+    sent: tuple[Message, ...] | None = None
+    """What was really sent, where it is not the prompt's messages."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: truncated prompt, thinking removed, …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The reason why an example has no score. Never averaged."""
+
+    example_id: str
+    """The example it concerns."""
+    stage: Stage
+    """Where it happened: the backend, the role's parser, or the metric."""
+    reason: str
+    """One sentence."""
+    attempts: int = 1
+    """How often it was tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What the role read from a generation."""
+
+    fields: Mapping[str, Any]
+    """Values by output field; a field that could not be read is absent."""
+    validity: Validity
+    """Whether the output parsed as it stood, after extraction, or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A number for one example."""
+
+    value: float
+    """On the metric's scale, usually 0 to 1."""
+    components: Mapping[str, float] = field(default_factory=dict)
+    """Points by part of the metric."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"a score must be finite, not {self.value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One example of one arm after scoring: a score or a failure, with what led there."""
+
+    example_id: str
+    """The example."""
+    repeat: int = 0
+    """Which repetition of it, from 0."""
+    generation: Generation | None = None
+    """None where the backend failed."""
+    prediction: Prediction | None = None
+    """None where there is no generation or the parser failed."""
+    score: Score | None = None
+    """None exactly where there is a failure."""
+    other_score: float | None = None
+    """The score under the other extraction setting."""
+    failure: Failure | None = None
+    """None exactly where there is a score."""
+
+    def __post_init__(self) -> None:
+        if (self.score is None) == (self.failure is None):
+            raise ValueError("an example has either a score or a failure")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A two-sided confidence interval."""
+
+    low: float
+    high: float
+    level: float = 0.95
+    """Nominal coverage."""
+    method: str = "t"
+    """How it was computed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Aggregates of one arm's scores; every number knows its n."""
+
+    n: int
+    """Examples with a score."""
+    failures: int
+    """Examples without one."""
+    mean: float | None
+    """None at n = 0."""
+    median: float | None
+    std: float | None
+    """Sample standard deviation (n - 1); None below n = 2."""
+    min: float | None
+    max: float | None
+    pass_rate_08: float | None
+    """Share of scores at or above 0.8."""
+    pass_rate_09: float | None
+    perfect_rate: float | None
+    """Share of scores at or above 1.0."""
+    ci95: Interval | None
+    """Interval of the mean; None below n = 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an arm consumed."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+    tokens_per_s: float | None = None
+    """Completion tokens by second of wall time of the arm."""
+    wall_s: float = 0.0
+    """Seconds the arm took, resumed parts included."""
+    truncated: int = 0
+    """Generations cut off by a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidityShares:
+    """Shares of an arm's outputs by how they parsed; they add up to 1 (0 at n = 0)."""
+
+    as_is: float
+    extracted: float
+    none: float
+    mean_other: float | None
+    """Mean score under the other extraction setting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFinding:
+    """One check of the metric audit on one arm."""
+
+    name: str
+    """``relevance``, ``near_copies``, ``training_copies``, ``constant_floor``."""
+    passed: bool
+    observed: float | None
+    required: str
+    """The bound in words, such as ``< 0.05``."""
+    why: str
+    """One sentence, with evidence."""
+    examples: tuple[str, ...] = ()
+    """Ids of the examples that show it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What the metric says about answers that know nothing of the example."""
+
+    attainable_max: float
+    """Best score the metric can give."""
+    constant_mean: float | None
+    """Mean score of one constant answer given to every example; None without a reference."""
+    shuffled_mean: float | None
+    """Mean score of the arm's own answers dealt out to other examples."""
+    findings: tuple[AuditFinding, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """No finding voids the result."""
+        return all(finding.passed for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmReport:
+    """Everything a decision or a reader needs to know of one arm."""
+
+    name: str
+    """``baseline``, ``optimized``, ``finetuned`` or a name the user gave."""
+    spec: str
+    """The model's spec as it was asked for."""
+    fingerprint: str
+    """Hash of the model's content, see ``Backend.fingerprint``."""
+    config: Mapping[str, Any]
+    """What the backend says of itself."""
+    expected: int
+    """Examples (times repeats) that were asked."""
+    scores: Mapping[str, float]
+    """Mean score over repeats, by example id; failed examples are absent."""
+    failed: Mapping[str, str]
+    """Reason by example id."""
+    summary: Summary
+    components: Mapping[str, float]
+    """Mean points by component."""
+    validity: ValidityShares
+    usage: Usage
+    audit: Audit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedTest:
+    """Paired comparison of two arms on the examples that both have a score for."""
+
+    a: str
+    b: str
+    n: int
+    """Examples in common."""
+    mean_difference: float | None
+    """Mean of a - b; None at n = 0."""
+    ci95: Interval | None
+    wins: int
+    """Examples on which a is better."""
+    losses: int
+    ties: int
+    sign_flip_p: float | None
+    """Two-sided sign-flip permutation test; None below n = 1."""
+    wilcoxon_p: float | None
+    """Two-sided Wilcoxon signed-rank test, zeros by Pratt's method."""
+    holm_p: float | None
+    """``sign_flip_p`` after Holm's correction over all pairs."""
+    effect_size: float | None
+    """Cohen's d_z; None where the differences do not vary."""
+    smallest_detectable: float | None
+    """Difference found with 80 % power at this n and spread, two-sided 5 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One comparison: all arms over the same examples, same decoding, same metric."""
+
+    run_id: str
+    date: str
+    """ISO 8601, UTC."""
+    benchmark: str
+    role: str
+    dataset: str
+    """Path as given."""
+    dataset_sha256: str
+    num_examples: int
+    metric: str
+    metric_version: int
+    attainable_max: float
+    component_max: Mapping[str, float]
+    """Most points by component."""
+    extraction: Extraction
+    decoding: Decoding
+    repeats: int
+    arms: tuple[ArmReport, ...]
+    """In the order in which they were named."""
+    tests: tuple[PairedTest, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader must know: limits, differences between arms, …"""
+
+    def arm(self, name: str) -> ArmReport | None:
+        """The arm of that name, or None."""
+        return next((arm for arm in self.arms if arm.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The written rules of the gate."""
+
+    threshold: float = 0.8535
+    """Least unrounded mean of the candidate."""
+    min_gain: float = 0.0
+    """Least gain over the incumbent, in absolute points of the score."""
+    max_failure_rate: float = 0.0
+    """Largest share of examples without a score."""
+    confidence: Literal["off", "report", "require"] = "report"
+    """``require``: the lower bound, not the mean, must pass the threshold."""
+    audit: bool = True
+    """Let the metric audit void a result."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.threshold) and 0 <= self.threshold <= 1):
+            raise ValueError(f"threshold must be a share between 0 and 1, not {self.threshold}")
+        if not 0 <= self.max_failure_rate <= 1:
+            raise ValueError(f"max_failure_rate must lie in 0..1, not {self.max_failure_rate}")
+        if not math.isfinite(self.min_gain):
+            raise ValueError("min_gain must be finite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleResult:
+    """One rule of the policy, applied to one candidate."""
+
+    name: str
+    passed: bool
+    observed: float | str | None
+    """What the rule looked at, unrounded."""
+    required: str
+    """The bound in words."""
+    why: str
+    """One sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Promote the candidate or keep the incumbent, and why."""
+
+    verdict: Literal["promote", "keep"]
+    conclusive: bool
+    """False where the evidence does not settle it."""
+    strength: Literal["clear", "within noise", "cannot decide"]
+    candidate: str | None
+    """The arm on trial that came closest; None where there is none."""
+    incumbent: str
+    """The arm in service."""
+    rules: tuple[RuleResult, ...]
+    """The candidate's rules."""
+    next_steps: tuple[str, ...]
+    run: str
+    """The run's id."""
+    considered: Mapping[str, tuple[RuleResult, ...]] = field(default_factory=dict)
+    """Every other candidate's rules, by arm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """The record that a candidate became the incumbent (or was taken back)."""
+
+    action: Literal["promote", "rollback"]
+    role: str
+    arm: str
+    """The winner's name; for a rollback the promotion's number that was undone."""
+    spec: str
+    """What now serves the role."""
+    fingerprint: str
+    run: str
+    """Path of the run that holds the evidence."""
+    date: str
+    config: str
+    """Path of the file that was changed."""
+    sha256_before: str
+    sha256_after: str
+    backup: str
+    """Path of the bytes before the change."""
+    who: str
+    host: str
+    forced: bool = False
+    """True where the run's verdict was keep."""
+    policy: Mapping[str, Any] = field(default_factory=dict)
