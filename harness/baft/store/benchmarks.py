@@ -1,0 +1,122 @@
+"""Benchmarks: frozen, versioned definitions of comparisons in ``benchmarks/NAME.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, UsageError, did_you_mean
+from ..records import Decoding, Extraction, Policy
+from .codec import from_data
+from .files import file_sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """What a comparison asks, on which data, by which rules."""
+
+    name: str
+    version: int
+    role: str
+    dataset: str
+    """Path relative to the folder that ``root`` names."""
+    dataset_sha256: str = ""
+    """Checked where it is given."""
+    train: str = ""
+    """Training data the contenders were made from, for the audit; empty if unknown."""
+    metric: str
+    metric_version: int = 1
+    description: str = ""
+    extraction: Extraction = "lenient"
+    incumbent: str = "baseline"
+    decoding: Decoding = field(default_factory=Decoding)
+    policy: Policy = field(default_factory=Policy)
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Spec by arm name; relative paths in them start at ``root``."""
+    how_to_get: Mapping[str, str] = field(default_factory=dict)
+    """By arm: what to type where the model is not there."""
+    root: str = ""
+    """Folder that relative paths start from; set when the file is read."""
+
+    def with_overrides(self, **changes: Any) -> Benchmark:
+        """The same benchmark with every change that is not None."""
+        given = {key: value for key, value in changes.items() if value is not None}
+        try:
+            decoding = {k: given.pop(k) for k in list(given) if k in Decoding.__slots__}
+            policy = {k: given.pop(k) for k in list(given) if k in Policy.__slots__}
+            return replace(
+                self,
+                decoding=replace(self.decoding, **decoding),
+                policy=replace(self.policy, **policy),
+                **given,
+            )
+        except ValueError as error:
+            raise UsageError(f"{error}.", "Check the flags.") from error
+
+
+def find_benchmark(name: str, project: Path | None) -> Benchmark:
+    """A benchmark by name or path: the project's own first, then those that came with baft.
+
+    Raises:
+        UsageError: there is none; the nearest name is given.
+        DataError: the file is broken.
+    """
+    if name.endswith(".toml") or "/" in name:
+        return read_benchmark(Path(name))
+    folders = [project / "benchmarks"] if project is not None else []
+    bundled = bundled_folder()
+    if bundled is not None:
+        folders.append(bundled / "benchmarks")
+    for folder in folders:
+        if (folder / f"{name}.toml").is_file():
+            return read_benchmark(folder / f"{name}.toml")
+    known = {path.stem for folder in folders for path in folder.glob("*.toml")}
+    raise UsageError(f"There is no benchmark named {name!r}.", did_you_mean(name, known))
+
+
+def bundled_folder() -> Path | None:
+    """Where the benchmarks, data and pocket model lie that came with baft; None if they did not.
+
+    In a wheel that is a folder inside the package, in a checkout the project's root.
+    """
+    package = Path(__file__).parent.parent
+    for folder in (package / "bundled", package.parent.parent):
+        if (folder / "benchmarks" / "pocket.toml").is_file():
+            return folder
+    return None
+
+
+def read_benchmark(path: Path) -> Benchmark:
+    """The benchmark in a file.
+
+    Raises:
+        DataError: missing, not TOML, an unknown key, or a value out of range.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no benchmark at {path}.", "Check the path.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not valid TOML ({error}).", "Mend the file.") from error
+    data.setdefault("name", path.stem)
+    data["root"] = str(path.resolve().parent.parent)
+    return from_data(Benchmark, data, str(path))
+
+
+def check_dataset(benchmark: Benchmark, path: Path) -> None:
+    """Refuse a dataset whose bytes are not those that the benchmark froze.
+
+    Raises:
+        DataError: the hash differs.
+    """
+    if benchmark.dataset_sha256 and path.is_file():
+        found = file_sha256(path)
+        if found != benchmark.dataset_sha256:
+            raise DataError(
+                f"{path} is not the dataset that benchmark {benchmark.name!r} froze "
+                f"(sha256 {found[:12]}…, not {benchmark.dataset_sha256[:12]}…).",
+                "Restore the file, or name your own data with --dataset.",
+            )

@@ -1,0 +1,102 @@
+"""Datasets: UTF-8 JSONL, one example a line; a broken line names file, line and reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from ..protocols import Role
+    from ..records import Example
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """The examples of a file, with the hash of its bytes."""
+
+    path: Path
+    sha256: str
+    examples: tuple[Example, ...]
+    skipped: tuple[str, ...] = ()
+    """One sentence for each invalid line that ``allow_invalid`` passed over."""
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line that is not blank.
+
+    Raises:
+        DataError: the file is missing, or a line is not UTF-8.
+    """
+    try:
+        with path.open("rb") as stream:
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"{path}, line {number}: not UTF-8 ({error.reason}).",
+                        "Save the file as UTF-8.",
+                    ) from error
+                if line:
+                    yield number, line
+    except FileNotFoundError as error:
+        raise DataError(
+            f"There is no dataset at {path}.", "Check the path, or run `baft init` for an example."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+
+
+def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Dataset:
+    """All examples of a file, read by the role.
+
+    Raises:
+        DataError: missing or empty file, a broken line, two examples with one id.
+    """
+    examples: list[Example] = []
+    skipped: list[str] = []
+    first_line: dict[str, int] = {}
+    for number, line in read_lines(path):
+        try:
+            example = role.example(_row(line))
+            if example.id in first_line:
+                raise ValueError(
+                    f"id {example.id!r} was already used in line {first_line[example.id]}"
+                )
+        except (ValueError, RecursionError) as error:
+            problem = f"{path}, line {number}: {str(error).rstrip('.') or type(error).__name__}."
+            if not allow_invalid:
+                raise DataError(
+                    problem, "Mend the line, or pass --allow-invalid to skip and count it."
+                ) from error
+            skipped.append(problem)
+            continue
+        first_line[example.id] = number
+        examples.append(example)
+    if not examples:
+        raise DataError(
+            f"{path} holds no example.", "A dataset has one JSON object a line; see benchmarks/."
+        )
+    with path.open("rb") as stream:
+        sha = hashlib.file_digest(stream, "sha256")
+    return Dataset(
+        path=path, sha256=sha.hexdigest(), examples=tuple(examples), skipped=tuple(skipped)
+    )
+
+
+def _row(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"a {type(row).__name__}, not a JSON object")
+    return row

@@ -1,0 +1,357 @@
+"""One run on disk: ``run.json``, the SQLite store of what was generated and scored, the reports.
+
+The store is in WAL mode and every batch is committed when it arrives: a killed process loses only
+what was in flight. SQLite's own journal makes a commit whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+from ..records import (
+    Decision,
+    Example,
+    Failure,
+    Generation,
+    Manifest,
+    Message,
+    Prediction,
+    Prompt,
+    Score,
+    Scored,
+)
+from .codec import finite, from_data, plain, read_json, to_data, to_json
+from .files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS examples (
+    position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL,
+    inputs TEXT NOT NULL, reference TEXT, tags TEXT NOT NULL, prompt TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS generations (
+    arm TEXT NOT NULL, example_id TEXT NOT NULL, repeat INTEGER NOT NULL,
+    text TEXT NOT NULL, fields TEXT, finish_reason TEXT NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL, sent TEXT, notes TEXT,
+    PRIMARY KEY (arm, example_id, repeat)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results (
+    arm TEXT NOT NULL, example_id TEXT NOT NULL, repeat INTEGER NOT NULL,
+    prediction TEXT, validity TEXT, value REAL, components TEXT, other_score REAL,
+    failure_stage TEXT, failure_reason TEXT, attempts INTEGER,
+    PRIMARY KEY (arm, example_id, repeat)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS arm_times (arm TEXT NOT NULL, wall_s REAL NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRow:
+    """The numbers of one result, without its texts; what summaries are made of."""
+
+    example_id: str
+    repeat: int
+    value: float | None
+    components: dict[str, float]
+    other_score: float | None
+    validity: str | None
+    failure: str | None
+    """``stage: reason`` where there is no score."""
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_s: float | None
+
+
+def new_run_id(benchmark: str) -> str:
+    """A run's name: time (UTC), benchmark, and a few random digits; sorts by time."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{stamp}-{benchmark}-{secrets.token_hex(2)}"
+
+
+class RunStore:
+    """A run's folder; open it with ``create`` or ``open`` and close it after use."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._db = connection
+
+    @classmethod
+    def create(cls, folder: Path, manifest: Manifest) -> RunStore:
+        """A new run.
+
+        Raises:
+            DataError: the folder holds a run already, or cannot be written.
+        """
+        if (folder / "run.json").exists():
+            raise DataError(
+                f"{folder} already holds a run.",
+                f"Go on with it by --resume {folder}, or choose another --output.",
+            )
+        write_atomic(folder / "run.json", to_json(manifest) + "\n")
+        return cls(folder, _connect(folder))
+
+    @classmethod
+    def open(cls, folder: Path) -> RunStore:
+        """A run that exists.
+
+        Raises:
+            DataError: there is none.
+        """
+        if not (folder / "run.json").is_file():
+            raise DataError(
+                f"{folder} holds no run (no run.json).",
+                "Runs are the folders in artifacts/runs/.",
+            )
+        return cls(folder, _connect(folder))
+
+    def close(self) -> None:
+        """Close the store; the journal is folded into the file."""
+        self._db.close()
+
+    def manifest(self) -> Manifest:
+        """What the run was asked to do."""
+        path = self.folder / "run.json"
+        return from_data(Manifest, read_json(path, "run"), str(path))
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace ``run.json``."""
+        write_atomic(self.folder / "run.json", to_json(manifest) + "\n")
+
+    def decision(self) -> Decision:
+        """The decision taken last."""
+        path = self.folder / "decision.json"
+        return from_data(Decision, read_json(path, "decision"), str(path))
+
+    def add_examples(self, examples: Sequence[Example], prompts: Sequence[Prompt]) -> None:
+        """Store the examples with their prompts; those already there stay."""
+        rows = (
+            (
+                position,
+                example.id,
+                _dump(example.inputs),
+                _dump(example.reference) if example.reference is not None else None,
+                _dump(example.tags),
+                _dump([[m.role, m.content] for m in prompt.messages]),
+            )
+            for position, (example, prompt) in enumerate(zip(examples, prompts, strict=True))
+        )
+        with self._writing() as db:
+            db.executemany("INSERT OR IGNORE INTO examples VALUES (?,?,?,?,?,?)", rows)
+
+    def add_generations(self, arm: str, repeat: int, generations: Iterable[Generation]) -> None:
+        """Commit what came back."""
+        rows = (
+            (
+                arm,
+                g.example_id,
+                repeat,
+                _text(g.text),
+                _dump(g.fields) if g.fields is not None else None,
+                g.finish_reason,
+                g.prompt_tokens,
+                g.completion_tokens,
+                g.latency_s,
+                _dump([[m.role, m.content] for m in g.sent]) if g.sent is not None else None,
+                _dump(g.notes) if g.notes else None,
+            )
+            for g in generations
+        )
+        with self._writing() as db:
+            db.executemany(
+                f"INSERT OR REPLACE INTO generations VALUES ({','.join('?' * 11)})", rows
+            )
+
+    def add_results(self, arm: str, results: Iterable[Scored]) -> None:
+        """Commit scores and failures."""
+        rows = (
+            (
+                arm,
+                r.example_id,
+                r.repeat,
+                _dump(r.prediction.fields) if r.prediction else None,
+                r.prediction.validity if r.prediction else None,
+                r.score.value if r.score else None,
+                _dump(r.score.components) if r.score else None,
+                r.other_score,
+                r.failure.stage if r.failure else None,
+                _text(r.failure.reason) if r.failure else None,
+                r.failure.attempts if r.failure else None,
+            )
+            for r in results
+        )
+        with self._writing() as db:
+            db.executemany(f"INSERT OR REPLACE INTO results VALUES ({','.join('?' * 11)})", rows)
+
+    def add_wall(self, arm: str, wall_s: float) -> None:
+        """Add to the seconds that an arm took."""
+        with self._writing() as db:
+            db.execute("INSERT INTO arm_times VALUES (?,?)", (arm, wall_s))
+
+    def wall_s(self, arm: str) -> float:
+        """Seconds an arm took, over all its sittings."""
+        row = self._db.execute("SELECT SUM(wall_s) FROM arm_times WHERE arm = ?", (arm,)).fetchone()
+        return float(row[0] or 0.0)
+
+    def finished(self, arm: str) -> set[tuple[str, int]]:
+        """(example id, repeat) of everything that has a score or a failure."""
+        rows = self._db.execute("SELECT example_id, repeat FROM results WHERE arm = ?", (arm,))
+        return set(rows.fetchall())
+
+    def unscored(self, arm: str, repeat: int) -> list[Generation]:
+        """Generations that came back but were not scored before the run stopped."""
+        rows = self._db.execute(
+            "SELECT g.* FROM generations g LEFT JOIN results r USING (arm, example_id, repeat) "
+            "WHERE g.arm = ? AND g.repeat = ? AND r.arm IS NULL",
+            (arm, repeat),
+        )
+        return [_generation(row) for row in rows]
+
+    def examples(self) -> Iterator[tuple[Example, tuple[Message, ...]]]:
+        """Every example with its prompt's messages, in order."""
+        rows = self._db.execute(
+            "SELECT id, inputs, reference, tags, prompt FROM examples ORDER BY position"
+        )
+        for id_, inputs, reference, tags, prompt in rows:
+            example = Example(
+                id=id_,
+                inputs=json.loads(inputs),
+                reference=json.loads(reference) if reference is not None else None,
+                tags=json.loads(tags),
+            )
+            yield example, _messages(prompt)
+
+    def score_rows(self, arm: str) -> Iterator[ScoreRow]:
+        """The numbers of an arm's results, in order of examples and repeats."""
+        rows = self._db.execute(
+            "SELECT r.example_id, r.repeat, r.value, r.components, r.other_score, r.validity, "
+            "r.failure_stage, r.failure_reason, g.finish_reason, g.prompt_tokens, "
+            "g.completion_tokens, g.latency_s FROM examples e JOIN results r ON "
+            "r.example_id = e.id AND r.arm = ? LEFT JOIN generations g ON g.arm = r.arm AND "
+            "g.example_id = r.example_id AND g.repeat = r.repeat ORDER BY e.position, r.repeat",
+            (arm,),
+        )
+        for row in rows:
+            yield ScoreRow(
+                example_id=row[0],
+                repeat=row[1],
+                value=row[2],
+                components=json.loads(row[3]) if row[3] else {},
+                other_score=row[4],
+                validity=row[5],
+                failure=f"{row[6]}: {row[7]}" if row[6] else None,
+                finish_reason=row[8],
+                prompt_tokens=row[9],
+                completion_tokens=row[10],
+                latency_s=row[11],
+            )
+
+    def results(self, arm: str, example_id: str | None = None) -> Iterator[Scored]:
+        """Everything about an arm's results, texts included, in order of examples and repeats."""
+        rows = self._db.execute(
+            "SELECT r.*, g.* FROM examples e JOIN results r ON r.example_id = e.id AND r.arm = ? "
+            "LEFT JOIN generations g ON g.arm = r.arm AND g.example_id = r.example_id AND "
+            "g.repeat = r.repeat WHERE ? IS NULL OR e.id = ? ORDER BY e.position, r.repeat",
+            (arm, example_id, example_id),
+        )
+        for row in rows:
+            yield _scored(row)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; a full disk becomes a clear error and loses nothing committed."""
+        try:
+            with self._db:
+                yield self._db
+        except sqlite3.OperationalError as error:
+            raise DataError(
+                f"{self.folder / 'run.db'} could not be written: {error}.",
+                f"Free some space, then go on with --resume {self.folder}.",
+            ) from error
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    path = folder / "run.db"
+    try:
+        db = sqlite3.connect(path, check_same_thread=False)
+        db.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;"
+        )
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, SCHEMA_VERSION):
+            raise DataError(
+                f"{path} was written by another version of baft (store version {found}).",
+                "Read it with that version.",
+            )
+        db.executescript(f"{_SCHEMA} PRAGMA user_version={SCHEMA_VERSION};")
+    except sqlite3.Error as error:
+        raise DataError(f"{path} cannot be opened: {error}.", "Is the disk full?") from error
+    return db
+
+
+def _dump(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain)
+    except (ValueError, TypeError):
+        text = json.dumps(finite(to_data(value)), ensure_ascii=False, default=plain)
+    return _text(text)
+
+
+def _text(text: str) -> str:
+    """Text that SQLite can hold: lone surrogates are written as escapes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
+
+
+def _messages(text: str) -> tuple[Message, ...]:
+    return tuple(Message(role=role, content=content) for role, content in json.loads(text))
+
+
+def _generation(row: Sequence[Any]) -> Generation:
+    return Generation(
+        example_id=row[1],
+        text=row[3],
+        fields=json.loads(row[4]) if row[4] is not None else None,
+        finish_reason=row[5],
+        prompt_tokens=row[6],
+        completion_tokens=row[7],
+        latency_s=row[8],
+        sent=_messages(row[9]) if row[9] is not None else None,
+        notes=tuple(json.loads(row[10])) if row[10] is not None else (),
+    )
+
+
+def _scored(row: Sequence[Any]) -> Scored:
+    failure = (
+        Failure(example_id=row[1], stage=row[8], reason=row[9], attempts=row[10])
+        if row[8] is not None
+        else None
+    )
+    return Scored(
+        example_id=row[1],
+        repeat=row[2],
+        generation=_generation(row[11:]) if row[11] is not None else None,
+        prediction=(
+            Prediction(fields=json.loads(row[3]), validity=row[4]) if row[3] is not None else None
+        ),
+        score=(
+            Score(value=row[5], components=json.loads(row[6])) if failure is None else None
+        ),
+        other_score=row[7],
+        failure=failure,
+    )
