@@ -24,9 +24,9 @@ from .protocols import (
     Trainer,
 )
 from .records import (
+    ArmReport,
     Audit,
     AuditFinding,
-    ArmReport,
     Decision,
     Decoding,
     Example,

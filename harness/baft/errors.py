@@ -69,7 +69,7 @@ class BackendError(BaftError):
         self.retry_after_s = retry_after_s
 
 
-class Interrupted(BaftError):  # noqa: N818 - the user's act, not an error
+class Interrupted(BaftError):
     """The run was stopped by the user; what it had is stored and can be resumed."""
 
 

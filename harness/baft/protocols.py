@@ -34,7 +34,9 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Register(Protocol[T_contra]):
     """Called by a plugin once for each thing it offers."""
 
-    def __call__(self, name: str, factory: Callable[..., T_contra]) -> None: ...
+    def __call__(self, name: str, factory: Callable[..., T_contra]) -> None:
+        """Offer ``name``; ``factory`` makes it when it is used."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +64,20 @@ class Context:
 class Backend(Protocol):
     """Turns prompts into generations."""
 
-    spec: str
-    """The spec it was opened with."""
-    batch_size: int
-    """Most prompts it wants in one call: 1 for servers, more for local models."""
-    max_concurrency: int | None
-    """Most calls it bears at once; None leaves it to the engine."""
+    @property
+    def spec(self) -> str:
+        """The spec it was opened with."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Most prompts it wants in one call: 1 for servers, more for local models."""
+        ...
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """Most calls it bears at once; None leaves it to the engine."""
+        ...
 
     def fingerprint(self) -> str:
         """SHA-256 over the content that answers: weights, template, tokenizer, program, digest.
@@ -99,15 +109,35 @@ class Backend(Protocol):
 class Role(Protocol):
     """A job in the pipeline: how to prompt for it and how to read the answer."""
 
-    name: str
-    task: str
-    """What the model is asked to do, without the inputs and without a format: one paragraph."""
-    inputs: tuple[Field, ...]
-    outputs: tuple[Field, ...]
-    metric: str
-    """Name of the metric used by default."""
-    answer_label: str
-    """Label of the fenced block that the pipeline's legacy reader expects of this role."""
+    @property
+    def name(self) -> str:
+        """Name under which it is registered."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """What the model is asked to do, without inputs or format: one paragraph."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[Field, ...]:
+        """What the model is told about."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[Field, ...]:
+        """What it must answer with."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric used by default."""
+        ...
+
+    @property
+    def answer_label(self) -> str:
+        """Label of the fenced block that the pipeline's legacy reader expects."""
+        ...
 
     def example(self, row: Mapping[str, Any]) -> Example:
         """Read one line of a dataset.
@@ -137,13 +167,30 @@ class Role(Protocol):
 class Metric(Protocol):
     """A function from example and prediction to a score."""
 
-    name: str
-    version: int
-    higher_is_better: bool
-    attainable_max: float
-    """The best score any prediction can get."""
-    components: Mapping[str, float]
-    """Most points by component, in order of display."""
+    @property
+    def name(self) -> str:
+        """Name under which it is registered."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Raised whenever any score can change."""
+        ...
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the score."""
+        ...
+
+    @property
+    def attainable_max(self) -> float:
+        """The best score any prediction can get."""
+        ...
+
+    @property
+    def components(self) -> Mapping[str, float]:
+        """Most points by component, in order of display."""
+        ...
 
     def score(self, example: Example, prediction: Prediction) -> Score:
         """Pure and deterministic; any exception becomes a ``Failure`` with its reason."""
@@ -192,7 +239,9 @@ class GateRule(Protocol):
 
     def __call__(
         self, report: Report, policy: Policy, candidate: str, incumbent: str
-    ) -> RuleResult: ...
+    ) -> RuleResult:
+        """Judge one candidate; pure."""
+        ...
 
 
 class Reporter(Protocol):

@@ -21,6 +21,8 @@ Extraction = Literal["strict", "lenient"]
 
 Stage = Literal["generate", "parse", "score"]
 
+Strength = Literal["clear", "within noise", "cannot decide"]
+
 
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON-able value, the same for equal values.
@@ -86,7 +88,7 @@ class Prompt:
     example_id: str
     """The example it was rendered from."""
     inputs: Mapping[str, Any]
-    """The example's inputs, for backends that render their own prompt (DSPy) or look up (replay)."""
+    """The example's inputs, for backends that render their own prompt or look answers up."""
     messages: tuple[Message, ...]
     """The chat, oldest turn first."""
 
@@ -503,8 +505,9 @@ class Decision:
 
     verdict: Literal["promote", "keep"]
     conclusive: bool
-    """False where the evidence does not settle it."""
-    strength: Literal["clear", "within noise", "cannot decide"]
+    """False where an arm is missing, incomplete or void, so that the rules could not be applied."""
+    strength: Strength
+    """How firmly the intervals support the verdict."""
     candidate: str | None
     """The arm on trial that came closest; None where there is none."""
     incumbent: str

@@ -349,9 +349,7 @@ def _scored(row: Sequence[Any]) -> Scored:
         prediction=(
             Prediction(fields=json.loads(row[3]), validity=row[4]) if row[3] is not None else None
         ),
-        score=(
-            Score(value=row[5], components=json.loads(row[6])) if failure is None else None
-        ),
+        score=(Score(value=row[5], components=json.loads(row[6])) if failure is None else None),
         other_score=row[7],
         failure=failure,
     )

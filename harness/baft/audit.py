@@ -1,0 +1,225 @@
+"""Does the metric measure anything here? Constant, shuffled and copied answers, and what they score.
+
+A metric that looks at structure alone gives a template the best mark. So answers that know nothing
+of the example go through the same metric, and a candidate's answers must fit their own example
+better than the others'. Pure: values in, an ``Audit`` out, seeded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .records import Audit, AuditFinding, Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .protocols import Metric
+    from .records import Example
+
+SAMPLE = 500
+"""At most so many answers are audited, evenly spaced: shares are then known to ±0.045."""
+
+PERMUTATIONS = 999
+RELEVANCE_P = 0.05
+NEAR_COPY = 0.8
+"""Jaccard similarity of word triples from which two answers count as copies."""
+MOST = 0.5
+"""Share of copied answers above which the audit fails."""
+
+_WORD = re.compile(r"\w{3,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One example with what an arm answered."""
+
+    example: Example
+    prediction: Prediction
+    score: float
+
+
+def words_of(value: Any) -> list[str]:
+    """Lower-case words of three characters or more in any nested value, keys left out.
+
+    >>> words_of({"title": "A wine app", "items": [{"id": "FR001"}]})
+    ['wine', 'app', 'fr001']
+    """
+    if isinstance(value, str):
+        return _WORD.findall(value.lower())
+    if isinstance(value, Mapping):
+        return [word for inner in value.values() for word in words_of(inner)]
+    if isinstance(value, (list, tuple)):
+        return [word for inner in value for word in words_of(inner)]
+    return words_of(str(value)) if value is not None else []
+
+
+def audit_arm(
+    answers: Sequence[Answer],
+    metric: Metric,
+    training: Sequence[Mapping[str, Any]] = (),
+    *,
+    seed: int = 0,
+) -> Audit:
+    """Audit one arm.
+
+    Args:
+        answers: what it answered, one for each example that has a score.
+        metric: the metric of the run.
+        training: reference answers it may have been trained on; empty where unknown.
+        seed: of the permutations.
+    """
+    step = max(1, -(-len(answers) // SAMPLE))
+    sample = list(answers)[::step]
+    tokens = [words_of(answer.prediction.fields) for answer in sample]
+    return Audit(
+        attainable_max=metric.attainable_max,
+        constant_mean=_constant_mean(sample, metric),
+        shuffled_mean=_shuffled_mean(sample, metric),
+        findings=(
+            _relevance(sample, tokens, seed),
+            _near_copies(sample, tokens),
+            *([_training_copies(sample, tokens, training)] if training else []),
+        ),
+    )
+
+
+def _constant_mean(sample: Sequence[Answer], metric: Metric) -> float | None:
+    """Mean score of the first example's reference given as the answer to every example."""
+    reference = next((a.example.reference for a in sample if a.example.reference), None)
+    if reference is None:
+        return None
+    constant = Prediction(fields=reference, validity="as_is")
+    return _mean_score([(answer.example, constant) for answer in sample], metric)
+
+
+def _shuffled_mean(sample: Sequence[Answer], metric: Metric) -> float | None:
+    """Mean score with each answer dealt to the next example."""
+    if len(sample) < 2:
+        return None
+    shifted = [*sample[1:], sample[0]]
+    return _mean_score(
+        [(a.example, b.prediction) for a, b in zip(sample, shifted, strict=True)], metric
+    )
+
+
+def _mean_score(pairs: Sequence[tuple[Example, Prediction]], metric: Metric) -> float | None:
+    scores = []
+    for example, prediction in pairs:
+        try:
+            scores.append(metric.score(example, prediction).value)
+        except Exception:  # border: one example; a null answer the metric cannot take has no score
+            continue
+    return sum(scores) / len(scores) if scores else None
+
+
+def _relevance(
+    sample: Sequence[Answer], tokens: Sequence[Sequence[str]], seed: int
+) -> AuditFinding:
+    """Do answers fit their own example better than another's? One-sided permutation test.
+
+    The statistic is the mean TF-IDF cosine between an example's inputs and the answer it got
+    (Salton & Buckley 1988, tf·idf with cosine normalisation); permutations deal the answers anew.
+    """
+    import numpy as np
+
+    n = len(sample)
+    required = f"p < {RELEVANCE_P} that answers fit their own example better than another's"
+    if n < 4:
+        return AuditFinding(
+            name="relevance",
+            passed=False,
+            observed=None,
+            required=required,
+            why=f"{n} scored answers are too few to test whether they fit their examples.",
+        )
+    inputs = [words_of(answer.example.inputs) for answer in sample]
+    similarity = _tf_idf(inputs) @ _tf_idf(tokens, like=inputs).T  # (n, n): input i, answer j
+    rng = np.random.default_rng(seed)
+    own = float(similarity.diagonal().mean())
+    rows = np.arange(n)
+    dealt = np.array([similarity[rows, rng.permutation(n)].mean() for _ in range(PERMUTATIONS)])
+    p = (int((dealt >= own - 1e-12).sum()) + 1) / (PERMUTATIONS + 1)
+    margin = similarity.diagonal() - (similarity.sum(axis=1) - similarity.diagonal()) / (n - 1)
+    worst = [sample[i].example.id for i in np.argsort(margin)[:3]]
+    fits = p < RELEVANCE_P
+    return AuditFinding(
+        name="relevance",
+        passed=fits,
+        observed=p,
+        required=required,
+        why=(
+            f"Mean similarity to the own example is {own:.3f}, with shuffled answers "
+            f"{float(dealt.mean()):.3f} (p = {p:.3f}, n = {n})"
+            + ("." if fits else ": the answers do not depend on the example.")
+        ),
+        examples=() if fits else tuple(worst),
+    )
+
+
+def _tf_idf(documents: Sequence[Sequence[str]], like: Sequence[Sequence[str]] | None = None) -> Any:
+    """Unit rows of tf·idf weights over the words of ``like`` (default: of the documents)."""
+    import numpy as np
+
+    vocabulary = {
+        word: i for i, word in enumerate(sorted({w for d in (like or documents) for w in d}))
+    }
+    counts = np.zeros((len(documents), max(1, len(vocabulary))), dtype=np.float32)
+    for row, document in enumerate(documents):
+        for word in document:
+            column = vocabulary.get(word)
+            if column is not None:
+                counts[row, column] += 1
+    frequency = (counts > 0).sum(axis=0)
+    weights = np.log1p(counts) * np.log((1 + len(documents)) / (1 + frequency))
+    norms = np.linalg.norm(weights, axis=1, keepdims=True)
+    return weights / np.where(norms > 0, norms, 1)
+
+
+def _shingles(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
+    return frozenset(zip(words, words[1:], words[2:], strict=False))
+
+
+def _jaccard(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> float:
+    if not a and not b:
+        return 1.0
+    common = len(a & b)
+    return common / (len(a) + len(b) - common)
+
+
+def _near_copies(sample: Sequence[Answer], tokens: Sequence[Sequence[str]]) -> AuditFinding:
+    """The share of answers that nearly repeat another answer of the arm."""
+    shingles = [_shingles(words) for words in tokens]
+    copied = [
+        any(_jaccard(own, other) >= NEAR_COPY for j, other in enumerate(shingles) if j != i)
+        for i, own in enumerate(shingles)
+    ]
+    return _copies("near_copies", "another of its answers", sample, copied)
+
+
+def _training_copies(
+    sample: Sequence[Answer],
+    tokens: Sequence[Sequence[str]],
+    training: Sequence[Mapping[str, Any]],
+) -> AuditFinding:
+    """The share of answers that nearly repeat a training answer."""
+    known = [_shingles(words_of(reference)) for reference in training]
+    copied = [
+        any(_jaccard(_shingles(words), other) >= NEAR_COPY for other in known) for words in tokens
+    ]
+    return _copies("training_copies", "a training answer", sample, copied)
+
+
+def _copies(name: str, of: str, sample: Sequence[Answer], copied: Sequence[bool]) -> AuditFinding:
+    share = sum(copied) / len(copied) if copied else 0.0
+    return AuditFinding(
+        name=name,
+        passed=share <= MOST,
+        observed=share,
+        required=f"at most {MOST:.0%} of the answers",
+        why=f"{sum(copied)} of {len(copied)} answers are near-copies of {of}.",
+        examples=tuple(a.example.id for a, c in zip(sample, copied, strict=True) if c)[:3],
+    )

@@ -1,0 +1,367 @@
+"""A run: every example through every arm, stored as it arrives.
+
+The story, top to bottom: for each arm ask for what is missing, commit each generation, parse and
+score it beside the event loop, commit the result. A model's own bad output is scored; what is not
+the model's fault becomes a ``Failure`` and is never averaged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+from .errors import BackendError
+from .loader import describe, load_plugins
+from .records import Failure, Generation, Scored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tenacity import RetryCallState
+
+    from .protocols import Backend, Metric, Role
+    from .records import Decoding, Example, Extraction, Limits, Prompt
+    from .store.runs import RunStore
+
+MANY = 2_000
+"""From so many examples on, scoring is spread over processes: YAML parsing holds the GIL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What all arms of a run have in common."""
+
+    role: Role
+    metric: Metric
+    examples: Sequence[Example]
+    prompts: Sequence[Prompt]
+    """One for each example, in the same order."""
+    decoding: Decoding
+    limits: Limits
+    extraction: Extraction
+    repeats: int = 1
+    blocked: tuple[str, ...] = ()
+    """Plugins that scoring processes must not load either."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an arm is; handed to the observer after every change."""
+
+    arm: str
+    total: int
+    done: int = 0
+    failed: int = 0
+    retried: int = 0
+    tokens: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Completion tokens by second since the arm started."""
+        return self.tokens / max(time.monotonic() - self.started, 1e-9)
+
+
+class ArmGone(BackendError):
+    """The backend stopped answering at all; the arm is unfinished and can be resumed."""
+
+
+async def run_arm(
+    arm: str,
+    backend: Backend,
+    job: Job,
+    store: RunStore,
+    pool: Executor,
+    *,
+    observe: Callable[[Progress], None] = lambda progress: None,
+    scored: Callable[[Scored], None] | None = None,
+) -> None:
+    """Ask ``backend`` for every example that has no result yet; score and store the answers.
+
+    Args:
+        arm: its name in the run.
+        backend: what answers.
+        job: what all arms have in common.
+        store: where everything is committed.
+        pool: where parsing and scoring happen, see ``scoring_pool``.
+        observe: told of the progress after every change.
+        scored: told of every result.
+
+    Raises:
+        ArmGone: the backend cannot answer any more; what came back is stored.
+    """
+    started = time.monotonic()
+    finished = store.finished(arm)
+    progress = Progress(arm=arm, total=len(job.examples) * job.repeats, done=len(finished))
+    observe(progress)
+    writer = _Writer(arm, job, store, pool, progress, observe, scored)
+    try:
+        for repeat in range(job.repeats):
+            await _run_repeat(repeat, backend, job, store, writer, finished)
+    finally:
+        await writer.drain()
+        store.add_wall(arm, time.monotonic() - started)
+
+
+async def _run_repeat(
+    repeat: int,
+    backend: Backend,
+    job: Job,
+    store: RunStore,
+    writer: _Writer,
+    finished: set[tuple[str, int]],
+) -> None:
+    unscored = store.unscored(writer.arm, repeat)
+    await writer.score(repeat, unscored)
+    have = {generation.example_id for generation in unscored}
+    missing = [
+        prompt
+        for prompt in job.prompts
+        if (prompt.example_id, repeat) not in finished and prompt.example_id not in have
+    ]
+    if backend.batch_size > 1:  # neighbours of one length waste no padding
+        missing.sort(key=lambda p: sum(len(m.content) for m in p.messages), reverse=True)
+    decoding = replace(job.decoding, seed=job.decoding.seed + repeat)
+    batches = _slices(missing, max(1, backend.batch_size))
+
+    async def worker() -> None:
+        for batch in batches:  # one shared iterator: each batch goes to one worker
+            await _ask(batch, repeat, backend, decoding, job.limits, writer)
+
+    width = backend.max_concurrency or job.limits.concurrency
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(width, len(missing)) or 1):
+            group.create_task(worker())
+
+
+def _slices(prompts: list[Prompt], size: int) -> Iterator[list[Prompt]]:
+    for start in range(0, len(prompts), size):
+        yield prompts[start : start + size]
+
+
+async def _ask(
+    batch: list[Prompt],
+    repeat: int,
+    backend: Backend,
+    decoding: Decoding,
+    limits: Limits,
+    writer: _Writer,
+) -> None:
+    """One call with its retries; a batch that fails is asked again one by one."""
+    attempts = 0
+    try:
+        async for attempt in _retrying(limits):
+            with attempt:
+                attempts += 1
+                writer.progress.retried += attempts > 1
+                async with asyncio.timeout(limits.timeout_s):
+                    generations = await backend.generate(batch, decoding)
+        _check_answers(batch, generations)
+    except BackendError as error:
+        if error.gone:
+            raise ArmGone(error.message, error.hint, gone=True) from error
+        problem = str(error)
+    except TimeoutError:
+        problem = f"No answer within {limits.timeout_s:g} s."
+    except Exception as error:  # border: one example's backend call
+        problem = describe(error)
+    else:
+        await writer.generated(repeat, generations)
+        return
+    if len(batch) > 1:
+        for prompt in batch:
+            await _ask([prompt], repeat, backend, decoding, limits, writer)
+        return
+    failure = Failure(
+        example_id=batch[0].example_id, stage="generate", reason=problem, attempts=attempts
+    )
+    writer.commit([Scored(example_id=batch[0].example_id, repeat=repeat, failure=failure)])
+
+
+def _check_answers(batch: list[Prompt], generations: object) -> None:
+    """A backend must give one generation for each prompt, in order."""
+    asked = [prompt.example_id for prompt in batch]
+    given = (
+        [g.example_id if isinstance(g, Generation) else type(g).__name__ for g in generations]
+        if isinstance(generations, list)
+        else [type(generations).__name__]
+    )
+    if asked != given:
+        raise BackendError(f"The backend was asked for {asked[:3]} and answered {given[:3]}.")
+
+
+def _retrying(limits: Limits):  # type: ignore[no-untyped-def]
+    """Tenacity's loop: exponential backoff with jitter, ``Retry-After`` obeyed."""
+    from tenacity import (
+        AsyncRetrying,
+        retry_if_exception,
+        stop_after_attempt,
+        wait_exponential_jitter,
+    )
+
+    backoff = wait_exponential_jitter(initial=limits.backoff_s, max=60, jitter=limits.backoff_s)
+
+    def wait(call: RetryCallState) -> float:
+        error = call.outcome.exception() if call.outcome else None
+        asked = error.retry_after_s if isinstance(error, BackendError) else None
+        return asked if asked is not None else backoff(call)
+
+    return AsyncRetrying(
+        stop=stop_after_attempt(limits.retries + 1),
+        wait=wait,
+        retry=retry_if_exception(
+            lambda e: isinstance(e, TimeoutError) or (isinstance(e, BackendError) and e.retryable)
+        ),
+        reraise=True,
+    )
+
+
+class _Writer:
+    """Commits what arrives and scores it beside the event loop."""
+
+    def __init__(
+        self,
+        arm: str,
+        job: Job,
+        store: RunStore,
+        pool: Executor,
+        progress: Progress,
+        observe: Callable[[Progress], None],
+        scored: Callable[[Scored], None] | None,
+    ) -> None:
+        self.arm = arm
+        self.progress = progress
+        self._job = job
+        self._store = store
+        self._pool = pool
+        self._observe = observe
+        self._scored = scored
+        self._examples = {example.id: example for example in job.examples}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(4)  # bounds what waits to be scored
+
+    async def generated(self, repeat: int, generations: list[Generation]) -> None:
+        """Commit generations now; score them as soon as there is a place."""
+        self._store.add_generations(self.arm, repeat, generations)
+        self.progress.tokens += sum(g.completion_tokens or 0 for g in generations)
+        await self._places.acquire()
+        task = asyncio.ensure_future(self.score(repeat, generations))
+        self._under_way.add(task)
+        task.add_done_callback(self._place_free)
+
+    def _place_free(self, task: asyncio.Task[None]) -> None:
+        self._places.release()
+        if not task.exception():
+            self._under_way.discard(task)
+
+    async def score(self, repeat: int, generations: list[Generation]) -> None:
+        """Parse and score in the pool, then commit."""
+        if not generations:
+            return
+        pairs = [(self._examples[g.example_id], g) for g in generations]
+        loop = asyncio.get_running_loop()
+        if isinstance(self._pool, ProcessPoolExecutor):
+            call = self._pool.submit(_score_in_process, pairs, repeat, self._job.extraction)
+        else:
+            job = self._job
+            call = self._pool.submit(score_all, job.role, job.metric, pairs, repeat, job.extraction)
+        self.commit(await asyncio.wrap_future(call, loop=loop))
+
+    def commit(self, results: list[Scored]) -> None:
+        """Commit results, tell whoever listens."""
+        self._store.add_results(self.arm, results)
+        self.progress.done += len(results)
+        self.progress.failed += sum(result.failure is not None for result in results)
+        self._observe(self.progress)
+        if self._scored is not None:
+            for result in results:
+                self._scored(result)
+
+    async def drain(self) -> None:
+        """Wait for everything that is being scored."""
+        if self._under_way:
+            await asyncio.gather(*self._under_way)
+
+
+def score_all(
+    role: Role,
+    metric: Metric,
+    pairs: Sequence[tuple[Example, Generation]],
+    repeat: int,
+    extraction: Extraction,
+) -> list[Scored]:
+    """Score generations one by one; an exception is that example's failure."""
+    return [score_one(role, metric, e, g, repeat, extraction) for e, g in pairs]
+
+
+def score_one(
+    role: Role,
+    metric: Metric,
+    example: Example,
+    generation: Generation,
+    repeat: int,
+    extraction: Extraction,
+) -> Scored:
+    """Prediction and score under the chosen extraction, and the score under the other one."""
+    stage = "parse"
+    try:
+        lenient = role.parse(generation, "lenient")
+        strict = lenient if lenient.validity == "as_is" else role.parse(generation, "strict")
+        chosen, other = (lenient, strict) if extraction == "lenient" else (strict, lenient)
+        prediction = replace(chosen, validity=lenient.validity)
+        stage = "score"
+        score = metric.score(example, prediction)
+    except Exception as error:  # border: one example's parser or metric
+        failure = Failure(
+            example_id=example.id,
+            stage="score" if stage == "score" else "parse",
+            reason=describe(error),
+        )
+        return Scored(example_id=example.id, repeat=repeat, generation=generation, failure=failure)
+    return Scored(
+        example_id=example.id,
+        repeat=repeat,
+        generation=generation,
+        prediction=prediction,
+        score=score,
+        other_score=score.value if other is chosen else _value(metric, example, other),
+    )
+
+
+def _value(metric: Metric, example: Example, prediction: object) -> float | None:
+    try:
+        return metric.score(example, prediction).value  # type: ignore[arg-type]
+    except Exception:  # border: one example; only the side figure is lost, and shown as missing
+        return None
+
+
+def scoring_pool(job: Job) -> Executor:
+    """One thread for small runs, one process a core for large ones."""
+    if len(job.examples) * job.repeats < MANY:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="baft-score")
+    return ProcessPoolExecutor(
+        max_workers=min(os.cpu_count() or 1, 8),
+        mp_context=get_context("spawn"),
+        initializer=_start_process,
+        initargs=(job.role.name, job.metric.name, job.blocked),
+    )
+
+
+_process: dict[str, object] = {}
+"""Role and metric of a scoring process, set once as it starts; empty in every other process."""
+
+
+def _start_process(role: str, metric: str, blocked: tuple[str, ...]) -> None:
+    plugins = load_plugins(blocked=blocked)
+    _process["role"], _process["metric"] = plugins.role(role), plugins.metric(metric)
+
+
+def _score_in_process(
+    pairs: list[tuple[Example, Generation]], repeat: int, extraction: Extraction
+) -> list[Scored]:
+    return score_all(_process["role"], _process["metric"], pairs, repeat, extraction)  # type: ignore[arg-type]

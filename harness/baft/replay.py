@@ -1,0 +1,140 @@
+"""The ``replay:`` backend: outputs that were generated elsewhere, read from a JSONL file.
+
+Lines are ``{"id" or "concept" or "inputs", "output"}``; an output is text, parsed like any
+generation, or an object of fields, taken as the prediction as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import BackendError, DataError
+from .hookspecs import hookimpl
+from .records import Decoding, Generation, Prompt, digest
+from .store.datasets import read_lines
+from .store.files import file_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .protocols import Backend, Register
+
+
+@hookimpl
+def baft_register_backends(register: Register[Backend]) -> None:
+    """Offer ``replay``."""
+    register("replay", lambda target, context: ReplayBackend(Path(target).expanduser()))
+
+
+@hookimpl
+def baft_recognise_path(path: Path) -> str | None:
+    """A ``*.jsonl`` file is a replay."""
+    return f"replay:{path}" if path.suffix == ".jsonl" and path.is_file() else None
+
+
+class ReplayBackend:
+    """Answers with what a file holds for the example."""
+
+    batch_size = 256
+    max_concurrency = 1
+
+    def __init__(self, path: Path) -> None:
+        self.spec = f"replay:{path}"
+        self._path = path
+        self._outputs = read_replay(path)
+        self._sha256 = file_sha256(path)
+
+    def fingerprint(self) -> str:
+        """Hash of the file."""
+        return digest({"replay": self._sha256})
+
+    def describe(self) -> Mapping[str, Any]:
+        """The file, its hash and how many outputs it holds."""
+        return {
+            "provider": "replay",
+            "path": str(self._path),
+            "sha256": self._sha256,
+            "outputs": len(self._outputs),
+        }
+
+    async def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Generation]:
+        """The stored outputs.
+
+        Raises:
+            BackendError: a prompt of a single-prompt call has no output in the file.
+        """
+        return [self._answer(prompt) for prompt in prompts]
+
+    def _answer(self, prompt: Prompt) -> Generation:
+        for key in _keys(prompt.example_id, prompt.inputs):
+            if key in self._outputs:
+                output = self._outputs[key]
+                break
+        else:
+            raise BackendError(
+                f"{self._path} holds no output for example {prompt.example_id!r}.",
+                "Add a line for it; `baft eval` would miss it too.",
+            )
+        if isinstance(output, str):
+            return Generation(example_id=prompt.example_id, text=output, latency_s=0.0)
+        return Generation(example_id=prompt.example_id, text="", fields=output, latency_s=0.0)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _keys(example_id: str, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    keys = [("id", example_id), ("inputs", digest(dict(inputs)))]
+    if len(inputs) == 1:
+        keys.append(("text", str(next(iter(inputs.values()))).strip()))
+    return keys
+
+
+def read_replay(path: Path) -> dict[tuple[str, str], str | Mapping[str, Any]]:
+    """Outputs by the key that each line names.
+
+    Raises:
+        DataError: a line is broken, names no example, or names one twice.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no replay file at {path}.", "Check the path.")
+    outputs: dict[tuple[str, str], str | Mapping[str, Any]] = {}
+    for number, line in read_lines(path):
+        try:
+            row = json.loads(line)
+            key = _row_key(row)
+            output = row["output"]
+            if not isinstance(output, (str, dict)):
+                raise ValueError(f"output is a {type(output).__name__}, not text or an object")
+            if key in outputs:
+                raise ValueError(f"a second output for {key[0]} {key[1][:60]!r}")
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{path}, line {number}: not valid JSON: {error.msg} at column {error.colno}.",
+                "Mend the line.",
+            ) from error
+        except KeyError as error:
+            raise DataError(
+                f"{path}, line {number}: the key {error} is missing.",
+                'Lines are {"id" or "concept" or "inputs", "output"}.',
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}, line {number}: {error}.", "Mend the line.") from error
+        outputs[key] = output
+    if not outputs:
+        raise DataError(f"{path} holds no output.", "A replay has one JSON object a line.")
+    return outputs
+
+
+def _row_key(row: Any) -> tuple[str, str]:
+    if not isinstance(row, dict):
+        raise ValueError(f"a {type(row).__name__}, not a JSON object")
+    if "id" in row:
+        return "id", str(row["id"])
+    if "inputs" in row:
+        if not isinstance(row["inputs"], dict):
+            raise ValueError("inputs is not an object")
+        return "inputs", digest(row["inputs"])
+    return "text", str(row["concept"]).strip()

@@ -1,0 +1,188 @@
+"""From a run store to a report: numbers are read row by row, texts only for the audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from . import stats
+from .audit import SAMPLE, Answer, audit_arm
+from .records import ArmReport, Report, Usage, ValidityShares
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .protocols import Metric
+    from .records import ArmManifest, Audit, Example, Manifest, PairedTest
+    from .store.runs import RunStore, ScoreRow
+
+
+def build_report(
+    store: RunStore,
+    manifest: Manifest,
+    metric: Metric,
+    training: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
+) -> Report:
+    """The report of a run that is over, finished or not.
+
+    Args:
+        store: the run.
+        manifest: what it was asked.
+        metric: the run's metric, for the audit.
+        training: reference answers of the training data, for the audit.
+        notes: what else a reader must know.
+    """
+    examples = {example.id: example for example, _ in store.examples()}
+    arms = tuple(
+        _arm_report(store, manifest, arm, metric, examples, training) for arm in manifest.arms
+    )
+    return Report(
+        run_id=manifest.run_id,
+        date=manifest.date,
+        benchmark=manifest.benchmark,
+        role=manifest.role,
+        dataset=manifest.dataset,
+        dataset_sha256=manifest.dataset_sha256,
+        num_examples=manifest.num_examples,
+        metric=manifest.metric,
+        metric_version=manifest.metric_version,
+        attainable_max=manifest.attainable_max,
+        component_max=dict(manifest.component_max),
+        extraction=manifest.extraction,
+        decoding=manifest.decoding,
+        repeats=manifest.repeats,
+        arms=arms,
+        tests=paired_tests(arms),
+        notes=(*_notes(manifest, arms), *notes),
+    )
+
+
+def paired_tests(arms: Sequence[ArmReport]) -> tuple[PairedTest, ...]:
+    """Every pair, the later arm minus the earlier one, p-values Holm-corrected over all pairs."""
+    scores = {arm.name: arm.scores for arm in arms}
+    tests = [stats.compare(b.name, a.name, scores) for a, b in combinations(arms, 2)]
+    corrected = stats.holm([test.sign_flip_p for test in tests])
+    return tuple(replace(t, holm_p=p) for t, p in zip(tests, corrected, strict=True))
+
+
+def _arm_report(
+    store: RunStore,
+    manifest: Manifest,
+    arm: ArmManifest,
+    metric: Metric,
+    examples: Mapping[str, Example],
+    training: Sequence[Mapping[str, Any]],
+) -> ArmReport:
+    values: dict[str, list[float]] = {}
+    failed: dict[str, str] = {}
+    components: Counter[str] = Counter()
+    validity: Counter[str] = Counter()
+    others: list[float] = []
+    rows: list[ScoreRow] = []
+    latencies: list[float] = []
+    for row in store.score_rows(arm.name):
+        if row.failure is not None or row.value is None:
+            failed.setdefault(row.example_id, row.failure or "no score")
+        else:
+            values.setdefault(row.example_id, []).append(row.value)
+            components.update(row.components)
+        if row.validity is not None:
+            validity[row.validity] += 1
+        if row.other_score is not None:
+            others.append(row.other_score)
+        if row.latency_s is not None:
+            latencies.append(row.latency_s)
+        rows.append(replace(row, components={}))
+    scores = {
+        key: stats.mean(found)
+        for key, found in values.items()
+        if key not in failed and len(found) == manifest.repeats
+    }
+    scored = sum(len(found) for found in values.values())
+    parsed = sum(validity.values())
+    return ArmReport(
+        name=arm.name,
+        spec=arm.spec,
+        fingerprint=arm.fingerprint,
+        config=arm.config,
+        expected=manifest.num_examples * manifest.repeats,
+        scores=scores,
+        failed=failed,
+        summary=stats.summarise(list(scores.values()), len(examples) - len(scores)),
+        components={
+            name: components[name] / scored if scored else 0.0 for name in manifest.component_max
+        },
+        validity=ValidityShares(
+            as_is=validity["as_is"] / parsed if parsed else 0.0,
+            extracted=validity["extracted"] / parsed if parsed else 0.0,
+            none=validity["none"] / parsed if parsed else 0.0,
+            mean_other=stats.mean(others) if others else None,
+        ),
+        usage=_usage(rows, latencies, store.wall_s(arm.name)),
+        audit=_audit(store, arm.name, metric, examples, len(scores), training),
+    )
+
+
+def _usage(rows: Sequence[ScoreRow], latencies: Sequence[float], wall_s: float) -> Usage:
+    completion = sum(row.completion_tokens or 0 for row in rows)
+    return Usage(
+        prompt_tokens=sum(row.prompt_tokens or 0 for row in rows),
+        completion_tokens=completion,
+        latency_p50_s=stats.percentile(latencies, 0.5),
+        latency_p95_s=stats.percentile(latencies, 0.95),
+        tokens_per_s=completion / wall_s if completion and wall_s else None,
+        wall_s=wall_s,
+        truncated=sum(row.finish_reason == "length" for row in rows),
+    )
+
+
+def _audit(
+    store: RunStore,
+    arm: str,
+    metric: Metric,
+    examples: Mapping[str, Example],
+    n: int,
+    training: Sequence[Mapping[str, Any]],
+) -> Audit | None:
+    if n == 0:
+        return None
+    step = max(1, -(-n // SAMPLE))
+    answers = []
+    first = (r for r in store.results(arm) if r.repeat == 0 and r.score is not None)
+    for position, result in enumerate(first):
+        if position % step == 0 and result.prediction is not None and result.score is not None:
+            answers.append(
+                Answer(
+                    example=examples[result.example_id],
+                    prediction=result.prediction,
+                    score=result.score.value,
+                )
+            )
+    return audit_arm(answers, metric, training)
+
+
+def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:
+    notes = []
+    if manifest.limit is not None:
+        notes.append(
+            f"Smoke run: only the first {manifest.num_examples} examples (--limit "
+            f"{manifest.limit})."
+        )
+    if manifest.skipped:
+        notes.append(f"{manifest.skipped} invalid lines of the dataset were skipped.")
+    for arm in arms:
+        if arm.usage.truncated:
+            notes.append(
+                f"{arm.name}: {arm.usage.truncated} of {arm.expected} outputs were cut off by a "
+                "token limit."
+            )
+    for a, b in combinations(arms, 2):
+        if a.fingerprint and a.fingerprint == b.fingerprint:
+            notes.append(f"{a.name} and {b.name} are the same model (equal fingerprints).")
+    maxima = [arm.summary.max for arm in arms if arm.summary.max is not None]
+    if maxima and max(maxima) > manifest.attainable_max + 1e-9:
+        notes.append("A score lies above the metric's attainable maximum: check the metric.")
+    return notes
