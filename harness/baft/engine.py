@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING
 
 from .errors import BackendError
 from .loader import describe, load_plugins
-from .records import Failure, Generation, Scored
+from .records import Example, Failure, Generation, Scored
+from .store.replays import replay_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from tenacity import RetryCallState
 
     from .protocols import Backend, Metric, Role
-    from .records import Decoding, Example, Extraction, Limits, Prompt
+    from .records import Decoding, Extraction, Limits, Prompt
     from .store.runs import RunStore
 
 MANY = 2_000
@@ -331,6 +333,19 @@ def score_one(
         score=score,
         other_score=score.value if other is chosen else _value(metric, example, other),
     )
+
+
+def score_lines(path: Path, role: Role, metric: Metric, extraction: Extraction) -> Iterator[Scored]:
+    """Score outputs that exist already: one result for each line of a replay file, in order."""
+    for row in replay_rows(path):
+        inputs = row.inputs or {role.inputs[0].name: row.key[1]}
+        example = Example(id=row.example_id, inputs=inputs)
+        generation = Generation(
+            example_id=row.example_id,
+            text=row.output if isinstance(row.output, str) else "",
+            fields=None if isinstance(row.output, str) else row.output,
+        )
+        yield score_one(role, metric, example, generation, 0, extraction)
 
 
 def _value(metric: Metric, example: Example, prediction: object) -> float | None:

@@ -6,15 +6,14 @@ generation, or an object of fields, taken as the prediction as it is.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BackendError, DataError
 from .hookspecs import hookimpl
 from .records import Decoding, Generation, Prompt, digest
-from .store.datasets import read_lines
 from .store.files import file_sha256
+from .store.replays import replay_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,13 +36,13 @@ def baft_recognise_path(path: Path) -> str | None:
 class ReplayBackend:
     """Answers with what a file holds for the example."""
 
-    batch_size = 256
-    max_concurrency = 1
+    batch_size: int = 256
+    max_concurrency: int | None = 1
 
     def __init__(self, path: Path) -> None:
         self.spec = f"replay:{path}"
         self._path = path
-        self._outputs = read_replay(path)
+        self._outputs = _by_key(path)
         self._sha256 = file_sha256(path)
 
     def fingerprint(self) -> str:
@@ -92,49 +91,20 @@ def _keys(example_id: str, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
     return keys
 
 
-def read_replay(path: Path) -> dict[tuple[str, str], str | Mapping[str, Any]]:
+def _by_key(path: Path) -> dict[tuple[str, str], str | Mapping[str, Any]]:
     """Outputs by the key that each line names.
 
     Raises:
-        DataError: a line is broken, names no example, or names one twice.
+        DataError: two lines name one example, or there is no line.
     """
-    if not path.is_file():
-        raise DataError(f"There is no replay file at {path}.", "Check the path.")
     outputs: dict[tuple[str, str], str | Mapping[str, Any]] = {}
-    for number, line in read_lines(path):
-        try:
-            row = json.loads(line)
-            key = _row_key(row)
-            output = row["output"]
-            if not isinstance(output, (str, dict)):
-                raise ValueError(f"output is a {type(output).__name__}, not text or an object")
-            if key in outputs:
-                raise ValueError(f"a second output for {key[0]} {key[1][:60]!r}")
-        except json.JSONDecodeError as error:
+    for row in replay_rows(path):
+        if row.key in outputs:
             raise DataError(
-                f"{path}, line {number}: not valid JSON: {error.msg} at column {error.colno}.",
-                "Mend the line.",
-            ) from error
-        except KeyError as error:
-            raise DataError(
-                f"{path}, line {number}: the key {error} is missing.",
-                'Lines are {"id" or "concept" or "inputs", "output"}.',
-            ) from error
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {number}: {error}.", "Mend the line.") from error
-        outputs[key] = output
+                f"{path}, line {row.line}: a second output for {row.key[0]} {row.key[1][:60]!r}.",
+                "Keep one of them.",
+            )
+        outputs[row.key] = row.output
     if not outputs:
         raise DataError(f"{path} holds no output.", "A replay has one JSON object a line.")
     return outputs
-
-
-def _row_key(row: Any) -> tuple[str, str]:
-    if not isinstance(row, dict):
-        raise ValueError(f"a {type(row).__name__}, not a JSON object")
-    if "id" in row:
-        return "id", str(row["id"])
-    if "inputs" in row:
-        if not isinstance(row["inputs"], dict):
-            raise ValueError("inputs is not an object")
-        return "inputs", digest(row["inputs"])
-    return "text", str(row["concept"]).strip()

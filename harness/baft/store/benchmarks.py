@@ -50,11 +50,29 @@ class Benchmark:
             return replace(
                 self,
                 decoding=replace(self.decoding, **decoding),
-                policy=replace(self.policy, **policy),
+                policy=change_policy(self.policy, **policy),
                 **given,
             )
         except ValueError as error:
             raise UsageError(f"{error}.", "Check the flags.") from error
+
+
+def change_policy(policy: Policy, **changes: Any) -> Policy:
+    """The policy with every change that is not None.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    given = {key: value for key, value in changes.items() if value is not None}
+    try:
+        changed = replace(policy, **given)
+    except ValueError as error:
+        raise UsageError(f"{error}.", "Check the flags.") from error
+    if changed.confidence not in ("off", "report", "require"):
+        raise UsageError(
+            f"There is no confidence {changed.confidence!r}.", "Write off, report or require."
+        )
+    return changed
 
 
 def find_benchmark(name: str, project: Path | None) -> Benchmark:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -90,6 +91,15 @@ def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Data
     return Dataset(
         path=path, sha256=sha.hexdigest(), examples=tuple(examples), skipped=tuple(skipped)
     )
+
+
+def split(
+    examples: Sequence[Example], share: float, seed: int
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """A seeded random split into the rest and ``share`` of the examples, both in file order."""
+    chosen = set(random.Random(seed).sample(range(len(examples)), round(len(examples) * share)))
+    rest = tuple(e for i, e in enumerate(examples) if i not in chosen)
+    return rest, tuple(e for i, e in enumerate(examples) if i in chosen)
 
 
 def _row(line: str) -> dict[str, Any]:

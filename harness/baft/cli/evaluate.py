@@ -1,0 +1,96 @@
+"""``baft eval``: one model, same engine, same flags, same report keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import Exit, state
+from .running import anchored, asked_for, finish, start
+
+
+def evaluate(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Option(metavar="SPEC", help="The model.")],
+    role: Annotated[str, typer.Option(help="Role to play.")] = "ba",
+    dataset: Annotated[Path | None, typer.Option(help="Examples; default: the role's.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Metric to score with.")] = None,
+    extraction: Annotated[str | None, typer.Option(help="strict or lenient.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most new tokens by answer.")] = None,
+    num_ctx: Annotated[int | None, typer.Option(help="Context window asked of servers.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every draw.")] = None,
+    repeats: Annotated[int, typer.Option(help="Ask every example so often.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(help="Smoke run: the first so many examples.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once.")] = 8,
+    timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 600.0,
+    retries: Annotated[int, typer.Option(help="Further tries after a passing fault.")] = 3,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    allow_download: Annotated[bool, typer.Option(help="Model hubs may be asked.")] = False,
+    allow_pickle: Annotated[bool, typer.Option(help="Load pickled programs.")] = False,
+    allow_invalid: Annotated[bool, typer.Option(help="Skip and count invalid lines.")] = False,
+    runs: Annotated[Path | None, typer.Option(help="Folder that runs are kept in.")] = None,
+    output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("eval_report.json"),
+    json: Annotated[bool, typer.Option("--json", help="Print the scores.")] = False,
+) -> None:
+    """Evaluate one model on a role's examples."""
+    from ..records import Decoding, Policy
+    from ..reports import render_arms
+    from ..store import Benchmark, find_benchmark, write_atomic
+    from ..store.codec import to_data
+
+    here = state(ctx)
+    try:
+        frozen = anchored(find_benchmark(role, here.project))
+    except Exception:
+        if dataset is None:
+            raise
+        frozen = Benchmark(
+            name=role,
+            version=1,
+            role=role,
+            dataset=str(dataset),
+            metric=metric or here.plugins.role(role).metric,
+            decoding=Decoding(),
+            policy=Policy(),
+        )
+    chosen = frozen.with_overrides(
+        models={"model": model},
+        incumbent="model",
+        dataset=str(dataset) if dataset is not None else None,
+        dataset_sha256="" if dataset is not None else None,
+        metric=metric,
+        extraction=extraction,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        num_ctx=num_ctx,
+        seed=seed,
+    )
+    asked = asked_for(
+        concurrency=concurrency,
+        timeout=timeout,
+        retries=retries,
+        limit=limit,
+        repeats=repeats,
+        allow_invalid=allow_invalid,
+        options={
+            "device": device,
+            "batch_size": batch_size,
+            "allow_download": allow_download,
+            "allow_pickle": allow_pickle,
+        },
+    )
+    outcome = finish(here, start(here, chosen, asked, runs))
+    write_atomic(output, outcome.paths["report.json"].read_text(encoding="utf-8"))
+    here.say(f"report {output}")
+    if json:
+        here.emit(to_data(outcome.report.arms[0].summary), True)
+    else:
+        render_arms(outcome.report, here.console())
+    if outcome.problems:
+        raise typer.Exit(Exit.INCOMPLETE)

@@ -1,0 +1,76 @@
+"""``baft optimize``: the optimizer hook (DSPy MIPROv2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import state
+
+
+def optimize(
+    ctx: typer.Context,
+    train: Annotated[Path, typer.Option(help="Training examples, JSONL.")],
+    lm: Annotated[str, typer.Option(metavar="SPEC", help="The model to prompt.")],
+    output: Annotated[Path, typer.Option(help="Folder of the program.")],
+    val: Annotated[
+        Path | None, typer.Option(help="Examples to select on; default: a fifth of --train.")
+    ] = None,
+    prompt_lm: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Writes instructions; default: --lm.")
+    ] = None,
+    role: Annotated[str, typer.Option(help="Role to optimize for.")] = "ba",
+    metric: Annotated[str | None, typer.Option(help="Default: the role's own.")] = None,
+    optimizer: Annotated[str, typer.Option(help="As `baft plugins` lists them.")] = "mipro",
+    num_candidates: Annotated[int, typer.Option(min=1)] = 8,
+    num_trials: Annotated[int, typer.Option(min=1)] = 10,
+    max_bootstrapped_demos: Annotated[int, typer.Option(min=0)] = 2,
+    max_labeled_demos: Annotated[int, typer.Option(min=0)] = 2,
+    minibatch: Annotated[bool, typer.Option(help="Score trials on part of the set.")] = True,
+    minibatch_size: Annotated[int, typer.Option(min=1)] = 35,
+    threads: Annotated[int | None, typer.Option(min=1)] = None,
+    max_errors: Annotated[int, typer.Option(min=0)] = 10,
+    temperature: Annotated[float, typer.Option()] = 0.7,
+    max_tokens: Annotated[int, typer.Option(min=1)] = 2048,
+    seed: Annotated[int, typer.Option()] = 42,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    allow_download: Annotated[bool, typer.Option(help="Model hubs may be asked.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print optimization_info.json.")] = False,
+) -> None:
+    """Optimize the prompt of a role for a model."""
+    from ..store import read_dataset
+    from ..store.datasets import split
+    from .making import StepProgress, flags
+
+    here = state(ctx)
+    player = here.plugins.role(role)
+    measure = here.plugins.metric(metric or player.metric)
+    data = read_dataset(train, player)
+    if val is not None:
+        selection = read_dataset(val, player)
+        fit, select, how = data.examples, selection.examples, f"--val {val}"
+    else:
+        fit, select = split(data.examples, 0.2, seed)
+        how = f"{len(select)} of the {len(data.examples)} training examples, drawn with seed {seed}"
+    context = here.plugins.context(
+        env=here.env, role=player, device=device, allow_download=allow_download
+    )
+    model = context.open(lm)
+    options = {
+        **flags(ctx, "ctx", "train", "val", "output", "role", "optimizer", "json", "prompt_lm"),
+        "prompt_lm": context.open(prompt_lm) if prompt_lm is not None else None,
+        "prompt_lm_spec": prompt_lm or lm,
+        "train_dataset": str(train),
+        "train_sha256": data.sha256,
+        "selected_on": how,
+    }
+    maker = here.plugins.make("optimizers", optimizer)
+    here.say(f"selecting on {how}")
+    with StepProgress(here, "optimize", None, output) as log:
+        info = maker.optimize(player, measure, fit, select, model, output, options, log)
+    if json:
+        here.emit(dict(info), True)
+    else:
+        print(f"program {output}\nNext: baft eval --role {role} --model dspy:{output}")

@@ -1,0 +1,149 @@
+"""What ``compare`` and ``eval`` share: from flags to a finished run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import Exit
+from .progress import RunProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
+
+    from ..comparison import Asked, Outcome, Prepared
+    from ..protocols import Context
+    from ..records import Manifest
+    from ..store import Benchmark
+    from .common import State
+
+
+def asked_for(
+    *,
+    concurrency: int,
+    timeout: float,
+    retries: int,
+    limit: int | None,
+    repeats: int,
+    allow_invalid: bool,
+    options: Mapping[str, Any],
+) -> Asked:
+    """The flags of execution as a record.
+
+    Raises:
+        UsageError: one is out of range.
+    """
+    from ..comparison import Asked
+    from ..errors import UsageError
+    from ..records import Limits
+
+    try:
+        return Asked(
+            limits=Limits(concurrency=concurrency, timeout_s=timeout, retries=retries),
+            limit=limit,
+            repeats=repeats,
+            allow_invalid=allow_invalid,
+            options=options,
+        )
+    except ValueError as error:
+        raise UsageError(f"{error}.", "Check the flags.") from error
+
+
+def anchored(benchmark: Benchmark) -> Benchmark:
+    """The benchmark with its relative paths turned into paths that work from here."""
+    from ..comparison import anchor
+
+    root = Path(benchmark.root)
+    return replace(
+        benchmark,
+        dataset=anchor(benchmark.dataset, root),
+        train=anchor(benchmark.train, root) if benchmark.train else "",
+        models={name: anchor(spec, root) for name, spec in benchmark.models.items()},
+    )
+
+
+def start(here: State, benchmark: Benchmark, asked: Asked, output: Path | None) -> Prepared:
+    """Open everything and create the run."""
+    from ..comparison import prepare
+
+    role = here.plugins.role(benchmark.role)
+    return prepare(
+        benchmark,
+        Path(benchmark.dataset),
+        output if output is not None else here.project / "artifacts" / "runs",
+        here.plugins,
+        _context(here, asked.options, role.name),
+        asked,
+        project=here.project,
+        warn=here.warn,
+    )
+
+
+def resume(here: State, folder: Path) -> Prepared:
+    """Open a run that was begun."""
+    from ..comparison import reopen
+
+    def context_for(manifest: Manifest) -> Context:
+        return _context(here, manifest.options, manifest.role)
+
+    return reopen(folder, here.plugins, context_for, warn=here.warn)
+
+
+def _context(here: State, options: Mapping[str, Any], role: str) -> Context:
+    return here.plugins.context(
+        env=here.env,
+        role=here.plugins.role(role),
+        device=options.get("device", "auto"),
+        batch_size=options.get("batch_size"),
+        allow_download=bool(options.get("allow_download")),
+        allow_pickle=bool(options.get("allow_pickle")),
+    )
+
+
+def finish(here: State, prepared: Prepared) -> Outcome:
+    """Run what is missing, then report and decide; Ctrl-C leaves a run that can be resumed."""
+    from ..comparison import conclude, run
+
+    folder = prepared.store.folder
+    here.say(f"run {folder}")
+    with RunProgress(here) as progress, _interruptible(progress, folder):
+        problems = run(prepared, progress)
+    outcome = conclude(prepared, problems)
+    prepared.store.close()
+    for problem in outcome.problems:
+        here.warn(problem)
+    if outcome.problems:
+        here.warn(f"the run is not complete; go on with: baft compare --resume {folder}")
+    return outcome
+
+
+@contextmanager
+def _interruptible(progress: RunProgress, folder: Path) -> Iterator[None]:
+    """On Ctrl-C say how to go on and leave at once.
+
+    Everything that came back is committed already, and a model at work in a thread could otherwise
+    hold the process for minutes.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        progress.stop()
+        print(
+            f"interrupted; go on with: baft compare --resume {folder}", file=sys.stderr, flush=True
+        )
+        os._exit(Exit.INTERRUPTED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,431 @@
+"""The main job in one place: open the arms, run them, report, decide.
+
+Commands call ``prepare`` (or ``reopen``), ``run`` and ``conclude``; each stage leaves on disk what the
+next one needs, so any of them can be taken again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+import subprocess
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import engine, gate
+from .errors import BaftError, DataError, UsageError
+from .loader import describe, listeners, tell
+from .records import ArmManifest, Limits, Manifest, Prompt
+from .reports import write_decision, write_reports
+from .store import Dataset, RunStore, new_run_id, read_dataset
+from .store.benchmarks import check_dataset
+from .store.codec import to_data
+from .summary import build_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .loader import Plugins
+    from .protocols import Backend, Context, Metric, Role
+    from .records import Decision, Policy, Report, Scored
+    from .store import Benchmark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a comparison is asked beyond its benchmark."""
+
+    limits: Limits = field(default_factory=Limits)
+    limit: int | None = None
+    """Only the first so many examples."""
+    repeats: int = 1
+    allow_invalid: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Device, batch size, allow_download, allow_pickle: see ``Context``."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be at least 1, not {self.limit}")
+        if self.repeats < 1:
+            raise ValueError(f"repeats must be at least 1, not {self.repeats}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared:
+    """A run that can start: its store, its open arms and what they have in common."""
+
+    store: RunStore
+    manifest: Manifest
+    job: engine.Job
+    backends: Mapping[str, Backend]
+    plugins: Plugins
+    warn: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a comparison ended."""
+
+    report: Report
+    decision: Decision
+    paths: Mapping[str, Path]
+    problems: tuple[str, ...] = ()
+    """What kept the run from being completed; empty where nothing did."""
+
+
+def anchor(spec: str, root: Path) -> str:
+    """The spec with a relative path that exists below ``root`` turned into one that works here."""
+    scheme, colon, rest = spec.partition(":")
+    head, question, query = (rest if colon else scheme).partition("?")
+    path = root / head
+    if not head or Path(head).is_absolute() or not path.exists():
+        return spec
+    shown = os.path.relpath(path)
+    shown = shown if not shown.startswith("..") else str(path.resolve())
+    return f"{scheme + colon if colon else ''}{shown}{question}{query}"
+
+
+def prepare(
+    benchmark: Benchmark,
+    dataset: Path,
+    folder: Path,
+    plugins: Plugins,
+    context: Context,
+    asked: Asked,
+    *,
+    project: Path,
+    warn: Callable[[str], None],
+) -> Prepared:
+    """Read the data, open every arm, create the run.
+
+    Args:
+        benchmark: with every override applied; its specs work from here.
+        dataset: path of the examples.
+        folder: where runs are kept, or the run's own folder if it ends with the run's name.
+        plugins: all plugins.
+        context: surroundings of the backends.
+        asked: limits and the like.
+        project: for the git commit.
+        warn: told of what a person should know.
+
+    Raises:
+        UsageError: an arm is not available; all of them are named, with how to get them.
+        DataError: the dataset is missing, empty, broken, or not the one that was frozen.
+    """
+    if not benchmark.models:
+        raise UsageError(
+            "No model was named.",
+            "Name one with --baseline, --optimized, --finetuned, --candidate.",
+        )
+    role = plugins.role(benchmark.role)
+    metric = plugins.metric(benchmark.metric)
+    _check_metric(benchmark, metric)
+    check_dataset(benchmark, dataset)
+    data = read_dataset(dataset, role, allow_invalid=asked.allow_invalid)
+    examples = data.examples[: asked.limit]
+    prompts = [role.prompt(example) for example in examples]
+    arms, backends = open_arms(benchmark, plugins, context)
+    run_id = new_run_id(benchmark.name)
+    manifest = _manifest(run_id, benchmark, data, len(examples), metric, arms, plugins, asked)
+    manifest = replace(manifest, git_commit=git_commit(project))
+    store = RunStore.create(folder / run_id, manifest)
+    store.add_examples(examples, prompts)
+    return _prepared(store, manifest, role, metric, backends, plugins, warn)
+
+
+def reopen(
+    folder: Path,
+    plugins: Plugins,
+    context_for: Callable[[Manifest], Context],
+    *,
+    warn: Callable[[str], None],
+) -> Prepared:
+    """A run that was begun, ready to go on; examples and prompts come from its store.
+
+    Raises:
+        DataError: there is no run, or an arm is no longer the model it was.
+    """
+    store = RunStore.open(folder)
+    manifest = store.manifest()
+    role, metric = plugins.role(manifest.role), plugins.metric(manifest.metric)
+    context = context_for(manifest)
+    backends = {}
+    start = Path(str(manifest.options.get("cwd", ".")))
+    for arm in manifest.arms:
+        backend = plugins.open(anchor(arm.spec, start), context)
+        if backend.fingerprint() != arm.fingerprint:
+            raise DataError(
+                f"{arm.name} ({arm.spec}) is not the model that this run began with.",
+                "Start a new comparison, or put the former model back.",
+            )
+        backends[arm.name] = backend
+    return _prepared(store, manifest, role, metric, backends, plugins, warn)
+
+
+def open_arms(
+    benchmark: Benchmark, plugins: Plugins, context: Context
+) -> tuple[tuple[ArmManifest, ...], dict[str, Backend]]:
+    """Open every model of a benchmark and take its fingerprint.
+
+    Raises:
+        UsageError: at least one is not available; each is named with the reason.
+    """
+    arms, backends, problems = [], {}, []
+    for name, spec in benchmark.models.items():
+        try:
+            backend = plugins.open(spec, context)
+            arms.append(
+                ArmManifest(
+                    name=name,
+                    spec=spec,
+                    fingerprint=backend.fingerprint(),
+                    config=dict(backend.describe()),
+                )
+            )
+            backends[name] = backend
+        except BaftError as error:
+            how = benchmark.how_to_get.get(name, "")
+            lines = [f"{name} ({spec}) is not available: {error.message}", error.hint, how]
+            problems.append("\n    ".join(line for line in lines if line))
+    if problems:
+        raise UsageError(
+            "Not every model of this comparison is there.\n  " + "\n  ".join(problems),
+            "`baft compare pocket` runs on any machine.",
+        )
+    return tuple(arms), backends
+
+
+def _check_metric(benchmark: Benchmark, metric: Metric) -> None:
+    if metric.version != benchmark.metric_version:
+        raise UsageError(
+            f"Benchmark {benchmark.name!r} was frozen with version {benchmark.metric_version} of "
+            f"{metric.name}, but version {metric.version} is installed.",
+            "Install the baft that the benchmark names, or raise metric_version in the file.",
+        )
+
+
+def _manifest(
+    run_id: str,
+    benchmark: Benchmark,
+    data: Dataset,
+    n: int,
+    metric: Metric,
+    arms: tuple[ArmManifest, ...],
+    plugins: Plugins,
+    asked: Asked,
+) -> Manifest:
+    return Manifest(
+        run_id=run_id,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        benchmark=benchmark.name,
+        benchmark_version=benchmark.version,
+        role=benchmark.role,
+        dataset=str(data.path),
+        dataset_sha256=data.sha256,
+        num_examples=n,
+        limit=asked.limit,
+        allow_invalid=asked.allow_invalid,
+        skipped=len(data.skipped),
+        train=benchmark.train,
+        metric=metric.name,
+        metric_version=metric.version,
+        attainable_max=metric.attainable_max,
+        component_max=dict(metric.components),
+        extraction=benchmark.extraction,
+        repeats=asked.repeats,
+        decoding=benchmark.decoding,
+        limits=asked.limits,
+        policy=benchmark.policy,
+        incumbent=benchmark.incumbent,
+        arms=arms,
+        blocked=tuple(sorted(i.name for i in plugins.infos if "--no-plugin" in i.problem)),
+        versions=versions(plugins),
+        platform=platform.platform(),
+        options={**asked.options, "cwd": str(Path.cwd())},
+    )
+
+
+def versions(plugins: Plugins) -> dict[str, str]:
+    """Of Python, and of every distribution that brings a plugin, baft among them."""
+    labels = {info.distribution for info in plugins.infos if not info.problem}
+    return {
+        "python": platform.python_version(),
+        "baft": importlib.metadata.version("baft"),
+        **dict(label.rsplit(" ", 1) for label in sorted(labels)),
+    }
+
+
+def git_commit(project: Path) -> str:
+    """The project's commit, ``+changes`` where the tree is not clean; empty outside git."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(project), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+changes" if changed else "")
+
+
+def _prepared(
+    store: RunStore,
+    manifest: Manifest,
+    role: Role,
+    metric: Metric,
+    backends: Mapping[str, Backend],
+    plugins: Plugins,
+    warn: Callable[[str], None],
+) -> Prepared:
+    examples, prompts = [], []
+    for example, messages in store.examples():
+        examples.append(example)
+        prompts.append(Prompt(example_id=example.id, inputs=example.inputs, messages=messages))
+    job = engine.Job(
+        role=role,
+        metric=metric,
+        examples=examples,
+        prompts=prompts,
+        decoding=manifest.decoding,
+        limits=manifest.limits,
+        extraction=manifest.extraction,
+        repeats=manifest.repeats,
+        blocked=manifest.blocked,
+    )
+    return Prepared(
+        store=store, manifest=manifest, job=job, backends=backends, plugins=plugins, warn=warn
+    )
+
+
+def run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[str]:
+    """Ask every arm for what is missing, one arm after another.
+
+    Returns:
+        One sentence for each arm that could not be finished.
+    """
+    folder = prepared.store.folder
+    tell(
+        prepared.plugins,
+        "baft_run_started",
+        prepared.warn,
+        run=folder,
+        manifest=to_data(prepared.manifest),
+    )
+    return asyncio.run(_run(prepared, observe))
+
+
+async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[str]:
+    problems = []
+    told = listeners(prepared.plugins, "baft_example_scored", prepared.warn)
+    folder = prepared.store.folder
+    with engine.scoring_pool(prepared.job) as pool:
+        for name, backend in prepared.backends.items():
+
+            def scored(result: Scored, name: str = name) -> None:
+                if told is not None:
+                    told(run=folder, arm=name, scored=result)
+
+            try:
+                await engine.run_arm(
+                    name,
+                    backend,
+                    prepared.job,
+                    prepared.store,
+                    pool,
+                    observe=observe,
+                    scored=scored if told is not None else None,
+                )
+            except* engine.ArmGone as group:
+                error = group.exceptions[0]
+                problems.append(f"{name} stopped answering: {error}")
+            finally:
+                await _close(backend, prepared.warn)
+    return problems
+
+
+async def _close(backend: Backend, warn: Callable[[str], None]) -> None:
+    try:
+        await backend.close()
+    except Exception as error:  # border: plugin call
+        warn(f"{backend.spec} did not close cleanly: {describe(error)}.")
+
+
+def conclude(prepared: Prepared, problems: list[str]) -> Outcome:
+    """Report and decide; tells the plugins and runs their reporters."""
+    plugins, store, manifest = prepared.plugins, prepared.store, prepared.manifest
+    training, notes = _training(manifest, prepared.job.role)
+    report = build_report(store, manifest, prepared.job.metric, training, notes)
+    decision = take_decision(report, manifest.policy, manifest.incumbent, plugins)
+    paths = write_reports(store, report, decision)
+    problems = [
+        *problems,
+        *(
+            f"{arm.name} has no scored example: {_first(arm.failed)}"
+            for arm in report.arms
+            if not arm.scores
+        ),
+    ]
+    tell(plugins, "baft_run_finished", prepared.warn, run=store.folder, report=report)
+    tell(plugins, "baft_decision_made", prepared.warn, run=store.folder, decision=decision)
+    for name in plugins.names("reporters"):
+        try:
+            for path in plugins.make("reporters", name)(report, decision, store.folder):
+                paths[f"{name}: {path.name}"] = path
+        except Exception as error:  # border: plugin call
+            prepared.warn(f"Reporter {name!r} failed: {describe(error)}.")
+    return Outcome(report=report, decision=decision, paths=paths, problems=tuple(problems))
+
+
+def _first(failed: Mapping[str, str]) -> str:
+    return next(iter(failed.values()), "none was asked") if failed else "none was answered"
+
+
+def take_decision(report: Report, policy: Policy, incumbent: str, plugins: Plugins) -> Decision:
+    """The gate's decision with the rules of all plugins."""
+    extra = {name: plugins.make("gate_rules", name) for name in plugins.names("gate_rules")}
+    return gate.decide(report, policy, incumbent, extra)
+
+
+def report_again(folder: Path, plugins: Plugins) -> Outcome:
+    """Build and write the reports of a stored run anew; no model is called."""
+    store = RunStore.open(folder)
+    manifest = store.manifest()
+    training, notes = _training(manifest, plugins.role(manifest.role))
+    metric = plugins.metric(manifest.metric)
+    report = build_report(store, manifest, metric, training, notes)
+    decision = take_decision(report, manifest.policy, manifest.incumbent, plugins)
+    paths = write_reports(store, report, decision)
+    store.close()
+    return Outcome(report=report, decision=decision, paths=paths)
+
+
+def decide_again(
+    store: RunStore, report: Report, policy: Policy, incumbent: str, plugins: Plugins
+) -> Decision:
+    """Take the decision of a finished run anew, and write it; no model is called."""
+    decision = take_decision(report, policy, incumbent, plugins)
+    write_decision(store, decision)
+    return decision
+
+
+def _training(manifest: Manifest, role: Role) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Reference answers of the training data that the benchmark names, for the audit."""
+    if not manifest.train:
+        return [], []
+    try:
+        data = read_dataset(Path(manifest.train), role, allow_invalid=True)
+    except BaftError as error:
+        return [], [f"Copies of training answers were not looked for: {error.message}"]
+    return [e.reference for e in data.examples if e.reference is not None], []
