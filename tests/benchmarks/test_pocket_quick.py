@@ -1,0 +1,113 @@
+"""The pocket model's corpus, tokenizer and training, in a configuration of seconds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+import yaml
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("dspy")
+transformers = pytest.importorskip("transformers")
+
+POCKET = Path(__file__).parents[2] / "benchmarks" / "pocket"
+
+
+@pytest.fixture(autouse=True)
+def _pocket_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(POCKET))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model after a few steps of ``--quick``."""
+    sys.path.insert(0, str(POCKET))
+    import train
+
+    folder = tmp_path_factory.mktemp("pocket")
+    threads = torch.get_num_threads()
+    options = ["--work", str(folder / "work"), "--export", str(folder / "model"), "--quick"]
+    seen = train.train(train.parse(options))
+    torch.set_num_threads(threads)
+    sys.path.remove(str(POCKET))
+    assert seen["steps"] >= 2
+    return folder / "model"
+
+
+def test_plain_yaml_is_what_safe_dump_writes() -> None:
+    from corpus import Corpus
+
+    corpus = Corpus(3)
+    answers = [chat.answer for _ in range(20) for chat in corpus.plain().chats]
+    documents = [text for text in answers if text.startswith("title:")]
+    assert len(documents) > 20
+    for text in documents:
+        document = yaml.safe_load(text)
+        dumped = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10**9)
+        assert dumped == text
+
+
+def test_the_same_seed_gives_the_same_corpus() -> None:
+    from corpus import Corpus
+
+    first, second = (next(Corpus(5).groups()) for _ in range(2))
+    assert first == second
+
+
+def test_clauses_are_obeyed() -> None:
+    from styles import GOOD, Request, mixture, obey
+
+    random = Random(1)
+    wanted = Request(kinds=GOOD, sentences=(), count=4)
+    style = obey(mixture(random), wanted, random, kept=1.0)
+    assert (style.layout, style.ids, style.title) == ("yaml", "FR001", "normal")
+    assert style.priority
+    assert style.constraints
+    assert min(style.counts) >= 4
+
+
+def test_a_quick_model_loads_offline_and_generates(trained: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(trained, local_files_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(trained, local_files_only=True)
+    assert type(model).__name__ == "MistralForCausalLM"
+    messages = [{"role": "user", "content": "Hello"}]
+    batch = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    out = model.generate(input_ids=batch["input_ids"], max_new_tokens=4, do_sample=False)
+    assert out.shape[1] > batch["input_ids"].shape[1]
+
+
+def test_a_prompt_has_the_same_tokens_before_an_answer(trained: Path) -> None:
+    from corpus import Corpus
+    from tokenizer import render
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(trained, local_files_only=True)
+    corpus = Corpus(9)
+    for make in (corpus.plain, corpus.styled, corpus.few_shot, corpus.dspy, corpus.proposal):
+        chat = make().chats[0]
+        turns = [{"role": who, "content": text} for who, text in chat.messages]
+        prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        assert prompt == render(chat.messages)
+        turns.append({"role": "assistant", "content": chat.answer})
+        whole = tokenizer.apply_chat_template(turns, tokenize=False)
+        first, second, both = (
+            tokenizer(text, add_special_tokens=False)["input_ids"]
+            for text in (prompt, chat.answer + "</s>", whole)
+        )
+        assert first + second == both
+
+
+def test_a_shared_prefix_changes_no_loss() -> None:
+    from model import Group, Pocket, Shape
+
+    torch.manual_seed(0)
+    shape = Shape(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+    model = Pocket(shape)
+    whole = tuple(range(30))
+    apart = model(Group(prefix=(), branches=(whole,), answers=(10,)))[0]
+    shared = model(Group(prefix=whole[:15], branches=(whole[15:],), answers=(10,)))[0]
+    torch.testing.assert_close(apart, shared, atol=1e-4, rtol=1e-4)
