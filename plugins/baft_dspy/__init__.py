@@ -1,0 +1,33 @@
+"""DSPy programs as models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import baft
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = ("program.json", "program_components.json")
+"""What a program is saved as, the preferred one first; pickles are never recognised."""
+
+
+@baft.hookimpl
+def baft_register_backends(register: baft.Register[baft.Backend]) -> None:
+    """Offer ``dspy:DIR?lm=SPEC``."""
+    register("dspy", _backend)
+
+
+@baft.hookimpl
+def baft_recognise_path(path: Path) -> str | None:
+    """A program's file, or a folder that holds one."""
+    if path.name in FILES and path.is_file():
+        return f"dspy:{path}"
+    return f"dspy:{path}" if any((path / name).is_file() for name in FILES) else None
+
+
+def _backend(target: str, context: baft.Context) -> Any:
+    from .backend import open_backend
+
+    return open_backend(target, context)

@@ -1,0 +1,245 @@
+"""Programs on disk: what is read, what is refused, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from baft import DataError, Field, UsageError
+
+dspy = pytest.importorskip("dspy")
+
+from baft_dspy import baft_recognise_path, program  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROLE: Any = SimpleNamespace(
+    name="cook",
+    task="Write a recipe.",
+    inputs=(Field(name="dish", description="what to cook"),),
+    outputs=(
+        Field(name="title", description="its name"),
+        Field(name="steps", description="YAML list of steps", kind="list"),
+    ),
+)
+DEMO = {"dish": "soup", "title": "Sopa de ñame", "steps": "- id: 1\n- id: 2", "augmented": True}
+COMPONENTS: dict[str, Any] = {
+    "role": "cook",
+    "type": "CookModule",
+    "modules": {
+        "generate": {
+            "type": "Predict",
+            "instructions": "Cook well.",
+            "fields": {
+                "dish": {"type": "input", "desc": "the dish"},
+                "title": {"type": "output", "desc": "its name"},
+                "steps": {"type": "output", "desc": "steps"},
+            },
+            "demos": [DEMO],
+        }
+    },
+}
+
+
+def rendered(made: Any) -> Any:
+    predict = made.generate
+    return dspy.ChatAdapter().format(predict.signature, predict.demos, {"dish": "cake"})
+
+
+def optimized() -> Any:
+    made = program.build(ROLE, "Cook well, in Spanish: ¡rico!")
+    labelled = dspy.Example(dish="tea", title="Tea", steps="- boil").with_inputs("dish")
+    made.generate.demos = [dspy.Example(**DEMO), labelled]
+    return made
+
+
+def write(path: Path, value: Any) -> Path:
+    path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+    return path
+
+
+def test_the_program_asks_for_the_roles_fields():
+    text = rendered(program.build(ROLE))[0]["content"]
+    assert "`dish` (str): what to cook" in text
+    assert "`steps` (str): YAML list of steps" in text
+    assert text.endswith("Write a recipe.")
+
+
+@pytest.mark.parametrize("name", ["program.json", "program_components.json"])
+def test_a_saved_program_renders_the_identical_prompt(tmp_path: Path, name: str):
+    made = optimized()
+    program.save(made, ROLE, tmp_path / "new")
+    loaded = program.load(tmp_path / "new" / name, ROLE)
+    assert rendered(loaded) == rendered(made)
+    assert len(rendered(loaded)) == 6
+    assert program.program_sha256(loaded) == program.program_sha256(made)
+
+
+def test_dspy_itself_loads_what_was_saved(tmp_path: Path):
+    made = optimized()
+    program.save(made, ROLE, tmp_path)
+    other = program.build(ROLE)
+    other.load(tmp_path / "program.json")
+    assert rendered(other) == rendered(made)
+
+
+def test_the_components_are_complete(tmp_path: Path):
+    program.save(optimized(), ROLE, tmp_path)
+    saved = json.loads((tmp_path / "program_components.json").read_text(encoding="utf-8"))
+    module = saved["modules"]["generate"]
+    assert saved["role"] == "cook"
+    assert module["demos"] == [DEMO, {"dish": "tea", "title": "Tea", "steps": "- boil"}]
+    assert module["fields"]["steps"] == {"type": "output", "desc": "YAML list of steps"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "program.json",
+        "program_components.json",
+    ]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
+    program.save(optimized(), ROLE, tmp_path)
+    before = (tmp_path / "program.json").read_bytes()
+    broken = optimized()
+    broken.generate.demos = [{"dish": object()}]
+    with pytest.raises(TypeError):
+        program.save(broken, ROLE, tmp_path)
+    assert (tmp_path / "program.json").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("key", ["generate", "predict", "_stories.generate"])
+def test_the_pipelines_keys_are_known(tmp_path: Path, key: str):
+    module = COMPONENTS["modules"]["generate"]
+    path = write(tmp_path / "program_components.json", {**COMPONENTS, "modules": {key: module}})
+    loaded = program.load(path, ROLE)
+    assert loaded.generate.signature.instructions == "Cook well."
+    assert "`dish` (str): the dish" in rendered(loaded)[0]["content"]
+    assert rendered(loaded)[2]["content"].startswith("[[ ## title ## ]]\nSopa de ñame")
+
+
+def test_of_several_predictors_the_roles_own_is_taken(tmp_path: Path):
+    module = COMPONENTS["modules"]["generate"]
+    modules = {"_arch.generate": module, "_stories.generate": {**module, "instructions": "Tell."}}
+    value = {"role": "architect", "type": "A", "modules": modules}
+    path = write(tmp_path / "program_components.json", value)
+    role: Any = SimpleNamespace(**{**vars(ROLE), "name": "architect_stories"})
+    assert program.load(path, role).generate.signature.instructions == "Tell."
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    return {"generate": {**program.build(ROLE).generate.dump_state(), **changes}, "metadata": {}}
+
+
+def test_attributes_and_language_models_in_a_state_are_ignored(tmp_path: Path):
+    lm = {"model": "openai/evil", "api_base": "http://evil"}
+    path = write(tmp_path / "program.json", state(lm=lm, forward="owned", config={"n": 9}))
+    loaded = program.load(path, ROLE)
+    assert loaded.generate.lm is None
+    assert callable(loaded.generate.forward)
+    assert loaded.generate.config == {}
+
+
+FIELDS = {"prefix": "Dish:", "description": "d"}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("", "empty"),
+        (json.dumps(COMPONENTS)[:-40], "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[1]", "holds a list"),
+        ({}, "no predictor"),
+        ({"modules": {}}, "no predictor"),
+        ({"modules": {"generate": {}}}, "'instructions' is missing"),
+        ({**COMPONENTS, "role": "ba"}, "made for the role 'ba'"),
+        ({"modules": {"a.generate": {}, "b.generate": {}}}, "several predictors"),
+        (
+            {"modules": {"generate": {"instructions": "x", "fields": {"dish": {}, "wine": {}}}}},
+            "its fields are dish, wine, the role's are dish, title, steps",
+        ),
+        ({"modules": {"generate": {"instructions": "x", "demos": "x"}}}, "demos are a str"),
+        ({"modules": {"generate": {"instructions": "x", "demos": [3]}}}, "demo 1 is a int"),
+        ({"modules": {"generate": {"instructions": 3}}}, "instructions is a int"),
+        (
+            {"modules": {"generate": {"instructions": "x", "demos": [{"q": 1}]}}},
+            "demo 1 has none of the role's fields",
+        ),
+        (state(signature={"instructions": "x", "fields": [FIELDS]}), "its fields are Dish"),
+        (state(signature={"instructions": "x", "fields": {}}), "its fields are a dict"),
+    ],
+)
+def test_what_is_not_the_roles_program_is_refused(tmp_path: Path, value: Any, reason: str):
+    path = write(tmp_path / "program.json", value)
+    with pytest.raises(DataError, match=r"program\.json") as error:
+        program.load(path, ROLE)
+    assert reason in error.value.message
+    assert error.value.hint
+
+
+def test_a_truncated_file_points_to_the_other_one(tmp_path: Path):
+    write(tmp_path / "program.json", "{")
+    write(tmp_path / "program_components.json", COMPONENTS)
+    with pytest.raises(DataError) as error:
+        program.load(program.find(tmp_path), ROLE)
+    assert "program_components.json" in error.value.hint
+
+
+def test_a_folder_without_a_program_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="neither"):
+        program.find(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        program.find(tmp_path / "nothing")
+
+
+def test_pickles_are_refused_unless_allowed(tmp_path: Path):
+    path = tmp_path / "program.pkl"
+    path.write_bytes(pickle.dumps(state()))
+    with pytest.raises(DataError, match="run code"):
+        program.find(tmp_path, allow_pickle=True)
+    with pytest.raises(DataError, match="runs code"):
+        program.find(path)
+    found = program.find(path, allow_pickle=True)
+    assert rendered(program.load(found, ROLE)) == rendered(program.build(ROLE))
+
+
+def test_the_two_byte_pickle_of_the_pipeline_is_named(tmp_path: Path):
+    path = tmp_path / "program.pkl"
+    path.write_bytes(b"\x80\x04")
+    with pytest.raises(DataError, match="2 bytes"):
+        program.load(path, ROLE)
+
+
+def test_only_json_is_recognised(tmp_path: Path):
+    assert baft_recognise_path(tmp_path) is None
+    (tmp_path / "program.pkl").write_bytes(b"")
+    assert baft_recognise_path(tmp_path) is None
+    path = write(tmp_path / "program_components.json", COMPONENTS)
+    assert baft_recognise_path(tmp_path) == f"dspy:{tmp_path}"
+    assert baft_recognise_path(path) == f"dspy:{path}"
+
+
+def test_the_recorded_model_is_found_wherever_the_tree_lies(tmp_path: Path):
+    folder = tmp_path / "artifacts" / "dspy" / "best"
+    folder.mkdir(parents=True)
+    (tmp_path / "artifacts" / "models" / "tiny").mkdir(parents=True)
+    model = (tmp_path / "artifacts" / "models" / "tiny").resolve()
+    info = folder / "optimization_info.json"
+    for spec in ("hf:../../models/tiny", "hf:artifacts/models/tiny", "hf:models/tiny"):
+        write(info, {"lm": spec})
+        assert program.recorded_lm(folder / "program.json") == f"hf:{model}"
+    assert program.relative(f"hf:{model}", folder) == "hf:../../models/tiny"
+    assert program.anchored(f"lora:x?base={model}", folder) == f"lora:x?base={model}"
+    assert program.anchored("lora:x?base=models/tiny", folder) == f"lora:x?base={model}"
+    for spec in ("ollama:mistral:7b", "openai:m@http://127.0.0.1:1/v1"):
+        assert program.anchored(spec, folder) == program.relative(spec, folder) == spec
+
+
+def test_without_a_recorded_model_the_option_is_named(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"\?lm="):
+        program.recorded_lm(tmp_path / "program.json")
