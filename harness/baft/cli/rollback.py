@@ -1,0 +1,41 @@
+"""``baft rollback``: put back what served a role before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import state
+
+
+def rollback(
+    ctx: typer.Context,
+    role: Annotated[str, typer.Option(help="Role whose last promotion is undone.")],
+    config: Annotated[Path | None, typer.Option(help="The pipeline's config.yaml.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although the file was changed since.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the record.")] = False,
+) -> None:
+    """Restore the bytes that config.yaml had before the last promotion of a role."""
+    from ..loader import tell
+    from ..promotion import rollback
+    from .promote import actor
+
+    here = state(ctx)
+    record = rollback(
+        here.plugins,
+        role=role,
+        config=config or here.project / "config.yaml",
+        project=here.project,
+        by=actor(here),
+        force=force,
+    )
+    tell(here.plugins, "baft_candidate_promoted", here.warn, promotion=record)
+    if json:
+        here.emit(record, True)
+    else:
+        serving = record.spec or "what was there before"
+        print(f"promotion {record.arm} is undone; {serving} serves {role} again")

@@ -1,0 +1,218 @@
+"""The append-only record of promotions, the backups beside it, and the lock over both.
+
+``artifacts/promotions.jsonl`` has one ``Promotion`` a line. A change is first written down as
+pending, then made, then recorded; whoever comes next settles what a killed process left pending by
+looking at the bytes of the configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from ..errors import DataError
+from ..records import Promotion
+from ..store import write_atomic
+from ..store.codec import from_data, read_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_TIMEOUT_S = 10.0
+
+
+class Ledger:
+    """The promotions of one project."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project.resolve()
+        self.path = self.project / "artifacts" / "promotions.jsonl"
+        self._folder = self.project / "artifacts" / "promotions"
+        self._pending = self._folder / "pending.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from promoting; settles first what one left pending.
+
+        Raises:
+            DataError: another process holds the lock for too long.
+        """
+        lock = FileLock(self._folder / "lock")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=LOCK_TIMEOUT_S)
+        except Timeout as error:
+            raise DataError(
+                "Another baft is changing the configuration of this project.",
+                "Wait until it has finished, then try again.",
+            ) from error
+        except OSError as error:
+            raise _cannot_write(self._folder, error) from error
+        try:
+            self._settle()
+            yield
+        finally:
+            lock.release()
+
+    def read(self) -> list[Promotion]:
+        """Every promotion and rollback, oldest first; their numbers count from 1.
+
+        Raises:
+            DataError: a line is broken.
+        """
+        if self._pending.exists():
+            with self.locked():
+                pass
+        return self._records()
+
+    def commit(self, record: Promotion, config: Path, raw: bytes) -> None:
+        """Make the change and record it.
+
+        Killed anywhere, the file is whole, and the next call finds out whether it was changed.
+
+        Args:
+            record: what is recorded once the change is made.
+            config: the file, symbolic links followed.
+            raw: its new bytes.
+
+        Raises:
+            DataError: something could not be written; the file is as it was.
+        """
+        write_atomic(self._pending, to_json(record) + "\n")
+        try:
+            if record.sha256_before != record.sha256_after:
+                replace_bytes(config, raw)
+        except DataError:
+            self._pending.unlink()
+            raise
+        self._settle()
+
+    def back_up(self, raw: bytes, like: Path) -> Path:
+        """Keep bytes under their hash, readable by whoever may read ``like``."""
+        path = self._folder / "backups" / f"{hashlib.sha256(raw).hexdigest()}.yaml"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_bytes(path, raw, like)
+        return path
+
+    def shown(self, path: Path) -> str:
+        """A path as it is recorded: from the project's folder where it lies below it."""
+        path = path.resolve()
+        inside = path.is_relative_to(self.project)
+        return path.relative_to(self.project).as_posix() if inside else str(path)
+
+    def located(self, recorded: str) -> Path:
+        """The file that a recorded path names."""
+        return self.project / recorded
+
+    def _records(self) -> list[Promotion]:
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be read: {error.strerror}.", "Check the path."
+            ) from error
+        records = []
+        for number, line in enumerate(lines[:-1], start=1):  # what has no line end was never whole
+            where = f"{self.path}, line {number}"
+            try:
+                data = json.loads(line)
+            except ValueError as error:
+                raise DataError(
+                    f"{where}: not valid JSON ({error}).", "Restore the file from version control."
+                ) from error
+            records.append(from_data(Promotion, data, where))
+        return records
+
+    def _settle(self) -> None:
+        """Record what is pending if the configuration has its bytes; forget it if not."""
+        if not self._pending.exists():
+            return
+        record = from_data(Promotion, read_json(self._pending, "promotion"), str(self._pending))
+        config = self.located(record.config)
+        made = config.is_file() and _sha256(config) == record.sha256_after
+        records = self._records()
+        if made and (not records or records[-1] != record):
+            self._append(to_json(record, indent=None))
+        self._pending.unlink()
+
+    def _append(self, line: str) -> None:
+        """One whole line at the end, on the disk; the torn end of a killed writer goes first."""
+        try:
+            with self.path.open("a+b") as stream:
+                stream.seek(0)
+                stream.truncate(stream.read().rfind(b"\n") + 1)
+                stream.write(line.encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise DataError(
+                f"The configuration was changed, but {self.path} could not be written: "
+                f"{error.strerror or error}.",
+                "Free some space; the next `baft history` adds the missing line.",
+            ) from error
+
+
+def replace_bytes(path: Path, raw: bytes, like: Path | None = None) -> None:
+    """Replace a file's bytes so that it is whole at any moment; keeps mode and owner.
+
+    Args:
+        path: the file, no symbolic link.
+        raw: its new bytes.
+        like: the file whose mode and owner are taken; default ``path`` itself.
+
+    Raises:
+        DataError: it is read-only, the disk is full, or the folder cannot be written.
+    """
+    try:
+        status = (like or path).stat()
+        if like is None and not status.st_mode & 0o222:
+            raise DataError(
+                f"{path} is read-only.", f"Allow writing first: chmod u+w {path}; nothing changed."
+            )
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(raw)
+                stream.flush()
+                with contextlib.suppress(OSError):  # only root may give files away
+                    os.chown(temporary, status.st_uid, status.st_gid)
+                os.chmod(temporary, status.st_mode & 0o7777)
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    with contextlib.suppress(OSError):  # the file is in place; some file systems cannot do this
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _cannot_write(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path} could not be written: {error.strerror or error}.",
+        "Free some space or check the permissions; the configuration was not changed.",
+    )

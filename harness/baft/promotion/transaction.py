@@ -1,0 +1,276 @@
+"""A decision becomes the new incumbent in ``config.yaml``, and back: checked, whole, recorded."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DataError, UsageError
+from ..records import Promotion
+from ..store import RunStore, file_sha256
+from ..store.codec import to_data
+from .config import (
+    InService,
+    absolute_spec,
+    config_of,
+    in_service,
+    read_bytes,
+    read_config,
+    role_entry,
+)
+from .ledger import Ledger
+from .servability import Servability, check_servable, is_replay
+from .winner import with_winner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..loader import Plugins
+    from ..records import ArmManifest, Decision, Manifest
+    from .config import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who changes a configuration, where and when."""
+
+    who: str
+    host: str
+    date: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """What a promotion did, or would do."""
+
+    promotion: Promotion | None
+    """The record; None for a dry run."""
+    diff: str
+    """Unified diff of the configuration; empty where it says so already."""
+    service: InService
+    """What serves the role afterwards."""
+    servability: Servability | None
+    """None for a dry run."""
+
+
+def promote(
+    plugins: Plugins,
+    *,
+    run: Path,
+    config: Path,
+    project: Path,
+    by: Actor,
+    env: Mapping[str, str],
+    spec: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Adoption:
+    """Put a run's candidate in service.
+
+    Args:
+        plugins: all plugins.
+        run: folder of a run that was decided.
+        config: the pipeline's configuration.
+        project: folder that holds ``artifacts/``.
+        by: who does it.
+        env: the environment variables, for the backend.
+        spec: the servable model behind the arm (``--as``); needed where the arm is a replay.
+        force: promote although the verdict is keep; recorded.
+        dry_run: only compute the diff.
+
+    Raises:
+        UsageError: the verdict is keep, the arm cannot be served, or the servability check failed.
+        DataError: the run or the configuration is not as it must be, or changed meanwhile.
+        BackendError: the winner cannot answer.
+    """
+    store = RunStore.open(run)
+    try:
+        manifest = store.manifest()
+        decision = _decision(store, force)
+        arm = _winner(manifest, decision)
+        if spec is None and is_replay(arm):
+            raise UsageError(
+                f"{arm.name} was evaluated from outputs generated elsewhere ({arm.spec}).",
+                "Name the servable model behind them with --as SPEC.",
+            )
+        roots = (Path.cwd(), Path(str(manifest.options.get("cwd", "."))), config.resolve().parent)
+        before = read_config(config)
+        wanted = absolute_spec(spec or arm.spec, roots, plugins)
+        after = with_winner(before, manifest.role, wanted, manifest.decoding)
+        service = in_service(after, manifest.role, plugins)
+        if not service.spec:
+            raise UsageError(f"{wanted} could not be served: {service.problem}")
+        diff = unified_diff(before, after)
+        if dry_run:
+            return Adoption(promotion=None, diff=diff, service=service, servability=None)
+        servability = check_servable(plugins, store, arm, service.spec, env)
+    finally:
+        store.close()
+    ledger = Ledger(project)
+    with ledger.locked():
+        _check_unchanged(before)
+        record = Promotion(
+            action="promote",
+            role=manifest.role,
+            arm=arm.name,
+            spec=service.spec,
+            fingerprint=servability.fingerprint,
+            run=ledger.shown(run),
+            date=by.date,
+            config=ledger.shown(before.path),
+            sha256_before=before.sha256,
+            sha256_after=after.sha256,
+            backup=ledger.shown(ledger.back_up(before.raw, before.path)),
+            who=by.who,
+            host=by.host,
+            forced=decision.verdict == "keep",
+            policy=to_data(manifest.policy),
+        )
+        ledger.commit(record, before.path, after.raw)
+    return Adoption(promotion=record, diff=diff, service=service, servability=servability)
+
+
+def _decision(store: RunStore, force: bool) -> Decision:
+    if not (store.folder / "decision.json").is_file():
+        raise DataError(
+            f"The run {store.folder} has no decision yet.",
+            f"Finish it with `baft compare --resume {store.folder}`.",
+        )
+    decision = store.decision()
+    if decision.verdict == "keep" and not force:
+        failed = [rule for rule in decision.rules if not rule.passed]
+        why = f": {failed[0].why}" if failed else "."
+        raise UsageError(
+            f"The verdict of {store.folder.name} is keep{why}",
+            "--force promotes all the same, and the record will say so.",
+        )
+    return decision
+
+
+def _winner(manifest: Manifest, decision: Decision) -> ArmManifest:
+    if decision.candidate is None:
+        raise UsageError("The decision names no candidate.", "Compare at least two models.")
+    for arm in manifest.arms:
+        if arm.name == decision.candidate:
+            return arm
+    raise DataError(
+        f"The decision names the arm {decision.candidate!r}, which the run does not have.",
+        "Take it again with `baft decide`.",
+    )
+
+
+def _check_unchanged(read: Config) -> None:
+    if not read.path.is_file() or file_sha256(read.path) != read.sha256:
+        raise DataError(f"{read.path} was changed by someone else since it was read.", "Try again.")
+
+
+def unified_diff(before: Config, after: Config) -> str:
+    """What changes, as ``diff -u`` shows it."""
+    lines = []
+    for line in difflib.unified_diff(
+        before.raw.decode().splitlines(keepends=True),
+        after.raw.decode().splitlines(keepends=True),
+        f"a/{before.path.name}",
+        f"b/{before.path.name}",
+    ):
+        ended = line.endswith("\n")
+        lines.append(line.rstrip("\r\n") + ("" if ended else "\n\\ No newline at end of file"))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def history(project: Path) -> list[Promotion]:
+    """Every promotion and rollback, oldest first; their numbers count from 1."""
+    return Ledger(project).read()
+
+
+def standing(records: list[Promotion], config: str) -> list[tuple[int, Promotion]]:
+    """The promotions of a file that no rollback has undone, with their numbers, oldest first.
+
+    A rollback restores the bytes before a promotion, so it undoes that one and all after it.
+    """
+    stack: list[tuple[int, Promotion]] = []
+    for number, record in enumerate(records, start=1):
+        if record.config != config:
+            continue
+        if record.action == "promote":
+            stack.append((number, record))
+        else:
+            stack = [entry for entry in stack if entry[0] < int(record.arm)]
+    return stack
+
+
+def rollback(
+    plugins: Plugins, *, role: str, config: Path, project: Path, by: Actor, force: bool = False
+) -> Promotion:
+    """Restore the bytes before the last promotion of ``role`` that still stands.
+
+    Args:
+        plugins: they recognise what serves the role afterwards.
+        role: whose promotion is undone.
+        config: the pipeline's configuration.
+        project: folder that holds ``artifacts/``.
+        by: who does it.
+        force: restore although the file has changed since; those changes are kept in the backup
+            that the record names.
+
+    Raises:
+        UsageError: nothing to undo, or the file has changed since the promotion.
+        DataError: the backup is missing or damaged, or the file cannot be written.
+    """
+    ledger = Ledger(project)
+    with ledger.locked():
+        path, raw = read_bytes(config)
+        sha256 = hashlib.sha256(raw).hexdigest()
+        stack = standing(ledger.read(), ledger.shown(path))
+        mine = [entry for entry in stack if entry[1].role == role]
+        if not mine:
+            role_entry(read_config(config), role)
+            raise UsageError(f"No promotion of {role} stands in {path}.", "See `baft history`.")
+        number, undone = mine[-1]
+        if sha256 != undone.sha256_after and not force:
+            later = [f"{n} ({record.role})" for n, record in stack if n > number]
+            what = f"by promotion {', '.join(later)}" if later else "by someone else"
+            raise UsageError(
+                f"{path} was changed {what} since promotion {number} of {role}.",
+                "--force restores the bytes before it all the same, and keeps today's in a backup.",
+            )
+        former = _backup(ledger, undone)
+        spec = in_service(config_of(path, former, undone.backup), role, plugins).spec
+        record = Promotion(
+            action="rollback",
+            role=role,
+            arm=str(number),
+            spec=spec,
+            fingerprint=_known_fingerprint(stack, spec, number),
+            run=undone.run,
+            date=by.date,
+            config=undone.config,
+            sha256_before=sha256,
+            sha256_after=undone.sha256_before,
+            backup=ledger.shown(ledger.back_up(raw, path)),
+            who=by.who,
+            host=by.host,
+            forced=sha256 != undone.sha256_after,
+        )
+        ledger.commit(record, path, former)
+    return record
+
+
+def _backup(ledger: Ledger, undone: Promotion) -> bytes:
+    path = ledger.located(undone.backup)
+    if not path.is_file() or file_sha256(path) != undone.sha256_before:
+        raise DataError(
+            f"The backup {path} is missing or damaged.",
+            "Restore config.yaml from version control instead; nothing was changed.",
+        )
+    return path.read_bytes()
+
+
+def _known_fingerprint(stack: list[tuple[int, Promotion]], spec: str, before: int) -> str:
+    """The fingerprint with which ``spec`` was promoted earlier; empty where it never was."""
+    known = [r.fingerprint for n, r in stack if n < before and r.spec == spec]
+    return known[-1] if known else ""
