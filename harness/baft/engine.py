@@ -203,10 +203,12 @@ def _retrying(limits: Limits):  # type: ignore[no-untyped-def]
         AsyncRetrying,
         retry_if_exception,
         stop_after_attempt,
-        wait_exponential_jitter,
+        wait_exponential,
+        wait_random,
     )
 
-    backoff = wait_exponential_jitter(initial=limits.backoff_s, max=60, jitter=limits.backoff_s)
+    jitter = wait_random(0, limits.backoff_s)
+    backoff = wait_exponential(multiplier=limits.backoff_s, max=60) + jitter
 
     def wait(call: RetryCallState) -> float:
         error = call.outcome.exception() if call.outcome else None

@@ -196,7 +196,8 @@ class Plugins:
 
 def describe(error: BaseException) -> str:
     """An exception in a few words, its type included where the text alone says little."""
-    text = str(error).strip().split("\n")[0].rstrip(".")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines)[:300].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

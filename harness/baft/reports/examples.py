@@ -1,0 +1,237 @@
+"""Examples for a page: which to show, and each with all arms' answers side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+from . import numbers as show
+from .fields import LIMIT, FieldView, lay_out, left_out
+from .text import cut, label, one_line, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ..records import Example, Generation, Message, Report, Scored
+    from ..store import RunStore
+
+SHOWN = 200
+"""Examples that one page holds; more would make the file heavy and nobody reads them."""
+
+STATES = {
+    "as_is": "parsed as it stood",
+    "extracted": "parsed after extraction",
+    "none": "did not parse",
+    "truncated": "cut off",
+    "failed": "failed",
+}
+"""What may be said of an answer, in the order of the filter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """Points that one answer left lying in one component."""
+
+    component: int
+    """Position in the metric's order."""
+    name: str
+    points: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One arm's answer to one example."""
+
+    arm: int
+    score: str
+    tone: str
+    """``good``, ``fair``, ``bad`` or ``void``."""
+    states: tuple[str, ...]
+    """Keys of ``STATES``."""
+    losses: tuple[Loss, ...]
+    failure: str
+    fields: tuple[FieldView, ...]
+    text: str
+    text_note: str
+    facts: str
+    """Tokens, seconds, repeats and the backend's notes."""
+    sent: tuple[Message, ...]
+    """What was really sent, where it was not the prompt."""
+    others: tuple[tuple[str, str], ...]
+    """Score and text of further repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleView:
+    """One example with every arm's answer."""
+
+    id: str
+    anchor: str
+    """The element's id, for deep links."""
+    inputs: tuple[tuple[str, str], ...]
+    title: str
+    tags: tuple[tuple[str, str], ...]
+    answers: tuple[Answer, ...]
+    field_names: tuple[str, ...]
+    prompt: tuple[tuple[str, str], ...]
+
+
+def anchor(example_id: str) -> str:
+    """The id of an example's element on the page."""
+    return f"example-{visible(example_id)}"
+
+
+def choose(ids: Sequence[str], report: Report) -> set[str]:
+    """The most telling examples: in turn the largest spread, a failure, the worst.
+
+    All of them up to ``SHOWN``.
+    """
+    if len(ids) <= SHOWN:
+        return set(ids)
+    scores = {
+        id_: [arm.scores[id_] for arm in report.arms if id_ in arm.scores] for id_ in ids
+    }
+    spread = sorted(ids, key=lambda id_: -_spread(scores[id_]))
+    failed = [id_ for id_ in ids if any(id_ in arm.failed for arm in report.arms)]
+    worst = sorted(ids, key=lambda id_: min(scores[id_], default=float("inf")))
+    chosen: dict[str, None] = {}
+    for id_ in chain.from_iterable(zip_longest(spread, failed, worst)):
+        if id_ is not None and len(chosen) < SHOWN:
+            chosen[id_] = None
+    return set(chosen)
+
+
+def _spread(scores: list[float]) -> float:
+    return max(scores) - min(scores) if scores else 0.0
+
+
+def views(
+    store: RunStore, report: Report, threshold: float, chosen: set[str]
+) -> Iterator[ExampleView]:
+    """The chosen examples in the dataset's order, one in memory at a time."""
+    for example, messages in store.examples():
+        if example.id in chosen:
+            results = [list(store.results(arm.name, example.id)) for arm in report.arms]
+            yield _view(example, messages, results, report, threshold)
+
+
+def _view(
+    example: Example,
+    messages: tuple[Message, ...],
+    results: list[list[Scored]],
+    report: Report,
+    threshold: float,
+) -> ExampleView:
+    names = dict.fromkeys(
+        name
+        for found in results
+        for scored in found[:1]
+        if scored.prediction
+        for name in scored.prediction.fields
+    )
+    inputs = tuple((name, cut(str(value), LIMIT)[0]) for name, value in example.inputs.items())
+    return ExampleView(
+        id=example.id,
+        anchor=anchor(example.id),
+        inputs=inputs,
+        title=cut(one_line(inputs[0][1]), 160)[0],
+        tags=tuple((name, cut(str(value), 200)[0]) for name, value in example.tags.items()),
+        answers=tuple(
+            _answer(position, found, tuple(names), report, threshold)
+            for position, found in enumerate(results)
+        ),
+        field_names=tuple(names),
+        prompt=tuple((message.role, cut(message.content, LIMIT)[0]) for message in messages),
+    )
+
+
+def _answer(
+    arm: int, results: list[Scored], names: tuple[str, ...], report: Report, threshold: float
+) -> Answer:
+    first = results[0] if results else None
+    generation = first.generation if first else None
+    prediction = first.prediction if first else None
+    value = first.score.value if first and first.score else None
+    text, rest = cut(generation.text if generation else "", LIMIT)
+    return Answer(
+        arm=arm,
+        score=show.score(value),
+        tone=tone(value, threshold),
+        states=tuple(_states(first)),
+        losses=losses(first.score.components if first and first.score else {}, report),
+        failure=_failure(first),
+        fields=tuple(lay_out(name, prediction.fields if prediction else {}) for name in names),
+        text=text,
+        text_note=left_out(rest),
+        facts=_facts(generation, len(results)),
+        sent=generation.sent or () if generation else (),
+        others=tuple(_other(scored) for scored in results[1:]),
+    )
+
+
+def tone(value: float | None, threshold: float) -> str:
+    """How a score looks against the threshold."""
+    if value is None:
+        return "void"
+    return "good" if value >= threshold else "fair" if value >= threshold / 2 else "bad"
+
+
+def _states(scored: Scored | None) -> Iterator[str]:
+    if scored is None or scored.failure is not None:
+        yield "failed"
+    if scored is not None and scored.prediction is not None:
+        yield scored.prediction.validity
+    if scored is not None and scored.generation is not None:
+        if scored.generation.finish_reason == "length":
+            yield "truncated"
+
+
+def losses(components: Mapping[str, float], report: Report) -> tuple[Loss, ...]:
+    """Components with less than the most points, the largest loss first; none where unscored."""
+    if not components:
+        return ()
+    found = (
+        Loss(component=position, name=label(name), points=most - components.get(name, 0.0))
+        for position, (name, most) in enumerate(report.component_max.items())
+    )
+    return tuple(sorted((loss for loss in found if loss.points > 1e-9), key=lambda x: -x.points))
+
+
+def _failure(scored: Scored | None) -> str:
+    if scored is None:
+        return "There is no result: the arm did not get this far."
+    if scored.failure is None:
+        return ""
+    return f"{scored.failure.stage}: {cut(scored.failure.reason, 2_000)[0]}"
+
+
+def _facts(generation: Generation | None, repeats: int) -> str:
+    if generation is None:
+        return ""
+    parts = [
+        f"{show.count(generation.completion_tokens)} tokens"
+        if generation.completion_tokens is not None
+        else "",
+        show.duration(generation.latency_s) if generation.latency_s is not None else "",
+        f"first of {repeats} repeats" if repeats > 1 else "",
+        *generation.notes,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _other(scored: Scored) -> tuple[str, str]:
+    value = scored.score.value if scored.score else None
+    text = scored.generation.text if scored.generation else _failure(scored)
+    return show.score(value), cut(text, LIMIT)[0]
+
+
+def reason(
+    failure: str | None, validity: str | None, finish_reason: str | None, lost: Iterable[Loss]
+) -> str:
+    """Why an answer lost points, in one line."""
+    parts = [cut(one_line(failure), 300)[0]] if failure else []
+    parts += ["cut off by a token limit"] if finish_reason == "length" else []
+    parts += ["nothing could be parsed"] if validity == "none" and not failure else []
+    parts += [f"{loss.name} −{show.points(loss.points)}" for loss in list(lost)[:5]]
+    return "; ".join(parts)

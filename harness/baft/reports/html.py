@@ -1,0 +1,124 @@
+"""``report.html``: one file that opens anywhere, asks the network for nothing and trusts no text.
+
+Every value is made visible (``text.visible``) and escaped on its way into the page. The policy in
+the page's head allows exactly the one style sheet and the one script that stand in it, by hash;
+so there are no style attributes and no event handlers.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from . import numbers as show
+from .examples import SHOWN, STATES, anchor, choose, views
+from .overview import columns, gap_span, read_rows, scale, tag_tables
+from .text import label, visible
+from .wording import (
+    arm_rows,
+    component_rows,
+    in_words,
+    incumbent,
+    ordered_tests,
+    scale_note,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import jinja2
+
+    from ..records import Decision, Report
+    from ..store import RunStore
+
+
+def html_report(store: RunStore, report: Report, decision: Decision | None) -> Iterator[str]:
+    """The page in pieces; one example is in memory at a time."""
+    policy = store.manifest().policy
+    tags = {example.id: example.tags for example, _ in store.examples()}
+    chosen = choose(list(tags), report)
+    reference, axis = incumbent(report, decision), scale(report)
+    style, script = _asset("report.css"), _asset("report.js")
+    template = _environment().get_template("report.html")
+    yield from template.generate(
+        style=style,
+        script=script,
+        security=content_security_policy(style, script),
+        report=report,
+        decision=decision,
+        verdict=verdict(report, decision),
+        threshold=policy.threshold,
+        reference=reference,
+        rows=arm_rows(report, decision, reference),
+        axis=axis,
+        columns=[columns(arm.scores, axis) for arm in report.arms],
+        components=component_rows(report),
+        details=read_rows(store, report, policy.threshold),
+        tests=ordered_tests(report),
+        span=gap_span(report),
+        in_words=in_words,
+        scale_note=scale_note(report),
+        tag_tables=tag_tables(tags, report),
+        examples=views(store, report, policy.threshold, chosen),
+        total=len(tags),
+        shown=len(chosen),
+        most_shown=SHOWN,
+        states=STATES,
+        show=show,
+    )
+
+
+def content_security_policy(style: str, script: str) -> str:
+    """The page's policy: nothing from anywhere but these two texts, and images in the page."""
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    found = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{found}'"
+
+
+def _asset(name: str) -> Any:
+    from markupsafe import Markup
+
+    text = resources.files("baft.reports").joinpath("templates", name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - our own file
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("baft.reports"),
+        autoescape=jinja2.select_autoescape(["html"], default=True),
+        finalize=_seen,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"label": label, "anchor": anchor, "link": _link, "heat": _heat}
+    return environment
+
+
+def _seen(value: Any) -> Any:
+    """Every value on its way into the page; our own markup stays as it is."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _link(anchor_: str) -> str:
+    """A link to an element of this page."""
+    return "#" + quote(anchor_, safe="-_.")
+
+
+def _heat(lost: float | None, most: float) -> int:
+    """How hot a cell is, 0 to 5, by the share of the points that was lost."""
+    if lost is None or most <= 0 or lost <= 1e-9:
+        return 0
+    return min(5, 1 + int(lost / most * 8))

@@ -1,0 +1,58 @@
+"""``report.md``: the summary of a comparison, fit for a pull request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import numbers as show
+from .wording import (
+    arm_rows,
+    baseline,
+    component_rows,
+    in_words,
+    ordered_tests,
+    scale_note,
+    verdict,
+)
+from .text import label, markdown
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from ..records import Decision, Report
+
+
+def markdown_report(report: Report, decision: Decision | None) -> str:
+    """The whole text; whatever a model or a person named is shown as it is, never as markup."""
+    reference = baseline(report)
+    return _environment().get_template("report.md").render(
+        report=report,
+        decision=decision,
+        verdict=verdict(report, decision),
+        reference=reference,
+        rows=arm_rows(report, decision, reference),
+        components=component_rows(report),
+        tests=[in_words(test) for test in ordered_tests(report)],
+        scale=scale_note(report),
+        show=show,
+    )
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("baft.reports"),
+        autoescape=False,  # finalize escapes every value, by the rules of Markdown
+        finalize=_escaped,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["label"] = label
+    return environment
+
+
+def _escaped(value: Any) -> Any:
+    return markdown(value) if isinstance(value, str) else value

@@ -1,0 +1,153 @@
+"""What the page shows above the examples: distributions, losses, tags and the worst cases."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Any
+
+from . import numbers as show
+from .examples import anchor, losses, reason, tone
+from .text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..records import Report
+    from ..store import RunStore
+    from ..store.runs import ScoreRow
+
+BINS = 40
+"""Columns of a distribution; at 0 to 1 each is 0.025 wide."""
+WORST = 5
+"""Worst answers shown of each arm."""
+TAG_VALUES = range(2, 9)
+"""A tag with so many distinct values gets a table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The common axis of all scores."""
+
+    low: float
+    high: float
+
+    def at(self, value: float, width: float = 1000.0) -> float:
+        """Position of a value on an axis of that width."""
+        return round((value - self.low) / (self.high - self.low) * width, 2)
+
+    def ticks(self) -> list[str]:
+        """Six labels from end to end."""
+        step = (self.high - self.low) / 5
+        return [f"{self.low + step * i:.1f}" for i in range(6)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worst:
+    """One of an arm's worst answers."""
+
+    id: str
+    anchor: str
+    score: str
+    tone: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRows:
+    """What an arm's single results add to its report."""
+
+    lost: Mapping[str, int]
+    """Answers that lost points, by component."""
+    worst: tuple[Worst, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRow:
+    """One value of a tag: how many examples have it, and each arm's mean on them."""
+
+    value: str
+    n: int
+    means: tuple[float | None, ...]
+
+
+def scale(report: Report) -> Scale:
+    """From 0 to 1, or as far as the scores go."""
+    ends = [end for arm in report.arms for end in (arm.summary.min, arm.summary.max) if end is not None]
+    return Scale(low=min([0.0, *ends]), high=max([1.0, report.attainable_max, *ends]))
+
+
+def columns(scores: Mapping[str, float], axis: Scale) -> list[tuple[float, float, float, int]]:
+    """Columns of a distribution: x, width, height (0 to 100) and count, empty ones left out."""
+    counts = Counter(min(BINS - 1, int(axis.at(value, BINS))) for value in scores.values())
+    tallest, width = max(counts.values(), default=1), 1000 / BINS
+    return [
+        (bin_ * width + 2, width - 4, round(100 * number / tallest, 1), number)
+        for bin_, number in sorted(counts.items())
+    ]
+
+
+def gap_span(report: Report) -> float:
+    """Largest absolute end of all paired intervals: half the width of their axis."""
+    ends = [
+        abs(end)
+        for test in report.tests
+        for end in (test.mean_difference, *((test.ci95.low, test.ci95.high) if test.ci95 else ()))
+        if end is not None
+    ]
+    return max([0.05, *ends]) * 1.08
+
+
+def read_rows(store: RunStore, report: Report, threshold: float) -> list[ArmRows]:
+    """One pass over each arm's numbers; no text is read."""
+    return [_arm(store, arm.name, report, threshold) for arm in report.arms]
+
+
+def _arm(store: RunStore, name: str, report: Report, threshold: float) -> ArmRows:
+    lost: Counter[str] = Counter()
+
+    def lossy() -> Iterator[ScoreRow]:
+        for row in store.score_rows(name):
+            for part, most in report.component_max.items():
+                lost[part] += row.components.get(part, most) < most - 1e-9
+            if row.value is None or row.value < report.attainable_max - 1e-9:
+                yield row
+
+    worst = nsmallest(WORST, lossy(), key=lambda r: -math.inf if r.value is None else r.value)
+    return ArmRows(lost=lost, worst=tuple(_worst(row, report, threshold) for row in worst))
+
+
+def _worst(row: ScoreRow, report: Report, threshold: float) -> Worst:
+    return Worst(
+        id=row.example_id,
+        anchor=anchor(row.example_id),
+        score=show.score(row.value),
+        tone=tone(row.value, threshold),
+        reason=reason(
+            row.failure, row.validity, row.finish_reason, losses(row.components, report)
+        ),
+    )
+
+
+def tag_tables(tags: Mapping[str, Mapping[str, Any]], report: Report) -> dict[str, list[TagRow]]:
+    """A table for each tag with few values; ``tags`` are each example's, by id."""
+    members: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for id_, found in tags.items():
+        for name, value in found.items():
+            if isinstance(value, (str, int, float, bool)):
+                members[name][one_line(str(value))[:80]].append(id_)
+    return {
+        name: [_tag_row(value, ids, report) for value, ids in sorted(values.items())]
+        for name, values in sorted(members.items())
+        if len(values) in TAG_VALUES
+    }
+
+
+def _tag_row(value: str, ids: list[str], report: Report) -> TagRow:
+    means = []
+    for arm in report.arms:
+        scores = [arm.scores[id_] for id_ in ids if id_ in arm.scores]
+        means.append(math.fsum(scores) / len(scores) if scores else None)
+    return TagRow(value=value, n=len(ids), means=tuple(means))

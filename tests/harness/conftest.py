@@ -1,0 +1,106 @@
+"""A role, a metric and a run small enough to follow by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from baft import Decoding, Example, Field, Message, Policy, Prediction, Prompt, Score
+from baft.records import ArmManifest, Limits, Manifest
+
+
+class EchoRole:
+    """Reads ``GOOD word`` as a prediction; raises on ``BOOM``."""
+
+    name, task, metric, answer_label = "echo", "Echo.", "length", "yaml ECHO"
+    inputs = (Field(name="word", description="a word"),)
+    outputs = (Field(name="answer", description="the word"),)
+
+    def example(self, row):
+        if not isinstance(row.get("word"), str):
+            raise ValueError("word is missing")
+        return Example(id=str(row.get("id", row["word"])), inputs={"word": row["word"]})
+
+    def prompt(self, example):
+        text = f"Say {example.inputs['word']}"
+        messages = (Message(role="user", content=text),)
+        return Prompt(example_id=example.id, inputs=example.inputs, messages=messages)
+
+    def target(self, example):
+        return f"GOOD {example.inputs['word']}"
+
+    def parse(self, generation, extraction):
+        if "BOOM" in generation.text:
+            raise RuntimeError("parser went up")
+        first, _, rest = generation.text.partition(" ")
+        if first == "GOOD":
+            return Prediction(fields={"answer": rest}, validity="as_is")
+        if extraction == "lenient" and "GOOD " in generation.text:
+            return Prediction(
+                fields={"answer": generation.text.partition("GOOD ")[2]}, validity="extracted"
+            )
+        return Prediction(fields={}, validity="none")
+
+
+class LengthMetric:
+    """1 for an answer, 0 for none; raises on ``!``."""
+
+    name, version, higher_is_better, attainable_max = "length", 1, True, 1.0
+    components = {"answer": 1.0}  # noqa: RUF012 - as plugins write it
+
+    def score(self, example, prediction):
+        answer = prediction.fields.get("answer", "")
+        if "!" in answer:
+            raise KeyError("no score for '!'")
+        return Score(value=float(bool(answer)), components={"answer": float(bool(answer))})
+
+
+@pytest.fixture
+def role():
+    return EchoRole()
+
+
+@pytest.fixture
+def metric():
+    return LengthMetric()
+
+
+@pytest.fixture
+def make_manifest():
+    def make(arms=("baseline",), n=3, **changes):
+        given = {
+            "run_id": "r1",
+            "date": "2026-01-01T00:00:00+00:00",
+            "benchmark": "b",
+            "benchmark_version": 1,
+            "role": "echo",
+            "dataset": "d.jsonl",
+            "dataset_sha256": "0",
+            "num_examples": n,
+            "metric": "length",
+            "metric_version": 1,
+            "attainable_max": 1.0,
+            "component_max": {"answer": 1.0},
+            "extraction": "lenient",
+            "decoding": Decoding(),
+            "limits": Limits(retries=2, backoff_s=0.001),
+            "policy": Policy(),
+            "incumbent": "baseline",
+            "arms": tuple(ArmManifest(name=a, spec=f"fake:{a}", fingerprint=a) for a in arms),
+        }
+        return Manifest(**{**given, **changes})
+
+    return make
+
+
+@pytest.fixture
+def write_lines(tmp_path):
+    def write(name, rows):
+        path = tmp_path / name
+        path.write_text(
+            "".join(r if isinstance(r, str) else json.dumps(r) + "\n" for r in rows),
+            encoding="utf-8",
+        )
+        return path
+
+    return write

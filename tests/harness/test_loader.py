@@ -1,0 +1,200 @@
+"""Plugins enter by entry points; a broken one is listed and takes nothing down."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from baft import PluginError, UsageError
+from baft.loader import load_plugins, tell
+
+BACKEND = """
+import baft
+@baft.hookimpl
+def baft_register_backends(register):
+    register("{scheme}", lambda target, context: "made " + target)
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Installs a distribution with one plugin, as pip would lay it out."""
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = []
+
+    def install(name, source, *, entry=None):
+        module = f"{name}_module"
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{name}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[baft]\n{entry or name} = {module}\n")
+        modules.append(module)
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def info(plugins, name):
+    return next(i for i in plugins.infos if i.name == name)
+
+
+def test_a_strangers_plugin_is_loaded_and_listed(install):
+    install("stranger", BACKEND.format(scheme="strange"))
+    plugins = load_plugins()
+    found = info(plugins, "stranger")
+    assert (found.distribution, found.offers, found.problem) == (
+        "stranger 1.2",
+        ("backends:strange",),
+        "",
+    )
+    assert plugins.open("strange:thing", plugins.context()) == "made thing"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("def x(:", "SyntaxError"),
+        ("import baft\n@baft.hookimpl\ndef baft_registr_backends(register): ...", "unknown hook"),
+        (
+            "import baft\n@baft.hookimpl\ndef baft_register_backends(register, wrong): ...",
+            "wrong",
+        ),
+        (
+            "import baft\n@baft.hookimpl\ndef baft_register_backends(register):\n    1 / 0",
+            "ZeroDivisionError",
+        ),
+        (
+            "import baft\n@baft.hookimpl\ndef baft_register_backends(register):\n"
+            "    register('a', len)\n    raise SystemExit",
+            "SystemExit",
+        ),
+        (
+            "import baft\n@baft.hookimpl\ndef baft_register_backends(register):\n    register(3, 4)",
+            "needs a name and a factory",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_listed_with_its_reason_and_offers_nothing(install, source, said):
+    install("broken", source)
+    plugins = load_plugins()
+    found = info(plugins, "broken")
+    assert said in found.problem
+    assert found.offers == ()
+    assert "a" not in plugins.names("backends")
+    assert "replay" in plugins.names("backends")
+
+
+def test_using_what_a_broken_plugin_would_offer_names_the_reason(install):
+    install("broken", "import not_there")
+    with pytest.raises(PluginError, match="not_there"):
+        load_plugins().offer("roles", "broken")
+
+
+def test_printing_at_import_does_not_reach_stdout(install, capsys):
+    install("loud", "print('hello')\n" + BACKEND.format(scheme="loud"))
+    load_plugins()
+    assert capsys.readouterr().out == ""
+
+
+def test_two_plugins_offering_one_name_is_an_error_that_names_both(install):
+    install("first", BACKEND.format(scheme="same"))
+    install("second", BACKEND.format(scheme="same"))
+    plugins = load_plugins()
+    with pytest.raises(PluginError, match=r"'first' and 'second' both offer backend 'same'"):
+        plugins.open("same:x", plugins.context())
+
+
+def test_blocking_one_of_two_resolves_the_clash(install):
+    install("first", BACKEND.format(scheme="same"))
+    install("second", BACKEND.format(scheme="same"))
+    plugins = load_plugins(blocked=["first"])
+    assert plugins.open("same:x", plugins.context()) == "made x"
+    assert info(plugins, "first").problem == "blocked by --no-plugin"
+
+
+def test_two_distributions_with_one_entry_name_are_both_named(install):
+    install("first", BACKEND.format(scheme="a"), entry="same")
+    install("second", BACKEND.format(scheme="b"), entry="same")
+    assert "first 1.2 and second 1.2" in info(load_plugins(), "same").problem
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    plugins = load_plugins()
+    with pytest.raises(UsageError, match="Did you mean 'ollama'"):
+        plugins.open("olama:x", plugins.context())
+    with pytest.raises(UsageError, match="Did you mean 'replay'"):
+        load_plugins(blocked=["reply"])
+
+
+def test_a_factory_that_raises_is_put_at_the_plugins_door(install):
+    install(
+        "bad",
+        "import baft\n@baft.hookimpl\ndef baft_register_roles(register):\n"
+        "    register('bad', lambda: 1 / 0)",
+    )
+    with pytest.raises(PluginError, match="Plugin 'bad' failed to make 'bad'"):
+        load_plugins().role("bad")
+
+
+def test_a_missing_package_says_what_to_install(install):
+    install(
+        "needy",
+        "import baft\ndef make():\n    import not_there\n@baft.hookimpl\n"
+        "def baft_register_roles(register):\n    register('needy', make)",
+    )
+    with pytest.raises(PluginError, match=r"not_there.*pip install") as caught:
+        load_plugins().role("needy")
+    assert "baft doctor" in caught.value.hint
+
+
+def test_an_exception_in_a_listener_is_reported_and_changes_nothing(install):
+    install(
+        "listener",
+        "import baft\n@baft.hookimpl\ndef baft_decision_made(run, decision):\n    1 / 0",
+    )
+    said = []
+    tell(load_plugins(), "baft_decision_made", said.append, run=None, decision=None)
+    assert said == [
+        "Plugin 'listener' failed in baft_decision_made: ZeroDivisionError: division by zero."
+    ]
+
+
+def test_a_bare_path_is_recognised_by_what_lies_in_it(tmp_path):
+    file = tmp_path / "outputs.jsonl"
+    file.write_text('{"id": "1", "output": "x"}\n')
+    assert load_plugins().resolve(str(file)) == ("replay", str(file))
+
+
+def test_a_path_that_is_nothing_says_what_was_found_and_looked_for(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"found: notes.txt\. Looked for adapter_config.json"):
+        load_plugins().resolve(str(tmp_path))
+
+
+def test_a_path_that_is_two_things_names_both(tmp_path, install):
+    install(
+        "greedy",
+        "import baft\n@baft.hookimpl\ndef baft_recognise_path(path):\n    return f'replay:{path}'\n",
+    )
+    install(
+        "other",
+        BACKEND.format(scheme="other")
+        + "@baft.hookimpl\ndef baft_recognise_path(path):\n    return f'other:{path}'\n",
+    )
+    with pytest.raises(UsageError, match=r"could be other:.* or replay:"):
+        load_plugins().resolve(str(tmp_path))
+
+
+def test_neither_spec_nor_path_is_an_error():
+    with pytest.raises(UsageError, match="neither a spec nor a path"):
+        load_plugins().resolve("nothing/here")
+    with pytest.raises(UsageError, match="names no model"):
+        load_plugins().resolve("replay:")
+
+
+def test_every_call_returns_a_fresh_manager():
+    assert load_plugins().manager is not load_plugins().manager
