@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -28,10 +28,7 @@ from . import (
     status,
     train,
 )
-from .common import Exit, State, state
-
-if TYPE_CHECKING:
-    import click
+from .common import Exit, State
 
 ANYWHERE = {"--project": 1, "--no-plugin": 1, "-v": 0, "--verbose": 0, "-q": 0, "--quiet": 0}
 """Options of every command, with the number of values they take; they may stand anywhere."""
@@ -40,17 +37,14 @@ ANYWHERE = {"--project": 1, "--no-plugin": 1, "-v": 0, "--verbose": 0, "-q": 0, 
 class Commands(TyperGroup):
     """Our own commands, then those that plugins offer (loaded only when a name is not ours)."""
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name; None where nobody offers it."""
         found = super().get_command(ctx, cmd_name)
-        if found is not None or ctx.find_object(State) is None:
+        here = ctx.find_object(State)
+        if found is not None or here is None or cmd_name not in here.plugins.names("commands"):
             return found
-        loaded = state(ctx).plugins  # type: ignore[arg-type]
-        if cmd_name not in loaded.names("commands"):
-            return None
-        made: Any = loaded.make("commands", cmd_name)
         extra = typer.Typer(add_completion=False)
-        extra.command(cmd_name)(made)
+        extra.command(cmd_name)(here.plugins.make("commands", cmd_name))
         return typer.main.get_command(extra)
 
 
@@ -138,26 +132,14 @@ def to_front(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code; a bug keeps its traceback and exits with 1."""
-    import click
-
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(to_front(given), standalone_mode=False)
+        app(to_front(given))
     except BaftError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
-        code = _code(error)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        code = Exit.INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        code = Exit.USAGE
-    except BrokenPipeError:  # the reader of our output has left: not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.DONE
-    sys.exit(int(code or 0))
+        sys.exit(_code(error))
 
 
 def _code(error: BaftError) -> Exit:

@@ -30,6 +30,7 @@ def ask(
     """Ask the model that config.yaml has in service, through the prompt of the evaluation."""
     from ..errors import UsageError
     from ..promotion import PipelineRequest, ask, pipeline_answer, pipeline_request
+    from ..reports.text import plain_text
     from ..store.codec import to_data, to_json
 
     here = state(ctx)
@@ -54,6 +55,6 @@ def ask(
     elif json:
         here.emit(to_data(answer), True)
     elif answer.generation.text:
-        print(answer.generation.text)
+        print(plain_text(answer.generation.text))
     else:
-        print(to_json(dict(answer.prediction.fields)))
+        print(plain_text(to_json(dict(answer.prediction.fields))))

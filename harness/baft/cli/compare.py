@@ -136,13 +136,13 @@ def _with_incumbent(
 ) -> Benchmark:
     """The incumbent: what config.yaml has in service if it is compared, else as asked."""
     from ..errors import UsageError, did_you_mean
-    from ..promotion import in_service
+    from ..promotion import arm_in_service, read_config
 
     path = config if config is not None else here.project / "config.yaml"
-    spec = in_service(path, benchmark.role) if path.is_file() else None
-    served = next((name for name, own in benchmark.models.items() if own == spec), None)
-    if served is not None:
-        return benchmark.with_overrides(incumbent=served)
+    if config is not None or path.is_file():
+        served = arm_in_service(read_config(path), benchmark.role, benchmark.models, here.plugins)
+        if served is not None:
+            return benchmark.with_overrides(incumbent=served)
     if asked is not None and asked not in benchmark.models:
         raise UsageError(
             f"The incumbent {asked!r} is not among the models compared.",

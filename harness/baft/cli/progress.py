@@ -74,8 +74,8 @@ class RunProgress:
             self._bars.update(task, completed=progress.done, note=_note(progress))
             return
         now = time.monotonic()
-        over = progress.done >= progress.total
-        if over or now - self._last.get(progress.arm, 0.0) >= PLAIN_EVERY_S:
+        over = 0 < progress.total <= progress.done
+        if over or now - self._last.setdefault(progress.arm, now) >= PLAIN_EVERY_S:
             self._last[progress.arm] = now
             self._here.say(f"{progress.arm}: {progress.done}/{progress.total}{_note(progress)}")
 

@@ -15,7 +15,9 @@ def score(
     predictions: Annotated[Path, typer.Option(help="Replay lines: id or inputs, and output.")],
     role: Annotated[str, typer.Option(help="Role that reads them.")] = "ba",
     metric: Annotated[str | None, typer.Option(help="Default: the role's own.")] = None,
-    extraction: Annotated[str, typer.Option(help="strict or lenient.")] = "lenient",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Nothing is removed around the document.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One line out for each line in.")] = False,
 ) -> None:
     """Score outputs that exist already.
@@ -26,16 +28,13 @@ def score(
     import json as json_module
 
     from ..engine import score_lines
-    from ..errors import UsageError
     from ..reports import render_summary
 
     here = state(ctx)
-    if extraction not in ("strict", "lenient"):
-        raise UsageError(f"extraction is strict or lenient, not {extraction!r}.")
     chosen = here.plugins.role(role)
     measure = here.plugins.metric(metric or chosen.metric)
     scores, failures = [], 0
-    for result in score_lines(predictions, chosen, measure, extraction):
+    for result in score_lines(predictions, chosen, measure, "strict" if strict else "lenient"):
         if result.score is not None:
             scores.append(result.score.value)
         failures += result.failure is not None

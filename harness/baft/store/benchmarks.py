@@ -44,6 +44,10 @@ class Benchmark:
     def with_overrides(self, **changes: Any) -> Benchmark:
         """The same benchmark with every change that is not None."""
         given = {key: value for key, value in changes.items() if value is not None}
+        if given.get("extraction", "lenient") not in ("strict", "lenient"):
+            raise UsageError(
+                f"There is no extraction {given['extraction']!r}.", "Write strict or lenient."
+            )
         try:
             decoding = {k: given.pop(k) for k in list(given) if k in Decoding.__slots__}
             policy = {k: given.pop(k) for k in list(given) if k in Policy.__slots__}
