@@ -242,7 +242,10 @@ def same_url(a: str, b: str) -> bool:
         host = "127.0.0.1" if found.hostname == "localhost" else found.hostname or ""
         return found.scheme, host, found.port, found.path.rstrip("/")
 
-    return parts(a) == parts(b)
+    try:
+        return parts(a) == parts(b)
+    except ValueError:  # no address at all
+        return a == b
 
 
 def absolute_spec(spec: str, roots: tuple[Path, ...], plugins: Plugins) -> str:

@@ -122,7 +122,7 @@ def _edits(
         if pair is None:
             new[key] = value
         else:
-            last = pair[1]
+            last = pair[1] if last is None or pair[1].start > last.start else last
             yield from _replaced(text, pair[1], value)
     if new and node.kind == "mapping":
         yield _inserted(text, root, node, last, new)
@@ -143,15 +143,12 @@ def _replaced(text: str, node: Node, value: Any) -> Iterator[Edit]:
     # any other layout is left as it is, and the check refuses
 
 
-def _reads_as(old: str, value: Any) -> bool:
+def _reads_as(text: str, value: Any) -> bool:
+    """Do both our reader (YAML 1.2) and the pipeline's (YAML 1.1) take the text for the value?"""
     try:
-        found = yaml.safe_load(old)
-    except yaml.YAMLError:
+        return _same(load(text, "value"), value) and _same(yaml.safe_load(text), value)
+    except (DataError, yaml.YAMLError, ValueError):
         return False
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and isinstance(found, (int, float)) and not isinstance(found, bool):
-        return bool(found == value and type(found) is type(value))
-    return _same(found, value)
 
 
 def _inserted(text: str, root: Node, node: Node, last: Node | None, new: Mapping[str, Any]) -> Edit:
@@ -230,7 +227,7 @@ def _scalar(value: Any, style: str | None = None) -> str:
     if isinstance(value, int):
         return str(value)
     text = str(value)
-    if style is None and PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
+    if style is None and PLAIN.fullmatch(text) and _reads_as(text, text):
         return text
     if style != '"' and text.isprintable():
         return "'" + text.replace("'", "''") + "'"

@@ -80,7 +80,7 @@ def _serving(
             "Name the servable model behind it with --as SPEC.",
         )
     model, at, url = target.rpartition("@")
-    model = model if at else target
+    model, url = (model, url) if at else (target, "")
     default = OLLAMA_URL if scheme == "ollama" else OPENAI_URL
     return (scheme, f"{scheme}_{role}"), {"type": scheme, "base_url": url or default}, model
 
