@@ -1,4 +1,4 @@
-"""DSPy programs as models."""
+"""DSPy programs as models, and MIPROv2 as the optimizer that makes them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def baft_register_backends(register: baft.Register[baft.Backend]) -> None:
 
 
 @baft.hookimpl
+def baft_register_optimizers(register: baft.Register[baft.Optimizer]) -> None:
+    """Offer ``mipro``."""
+    register("mipro", _mipro)
+
+
+@baft.hookimpl
 def baft_recognise_path(path: Path) -> str | None:
     """A program's file, or a folder that holds one."""
     if path.name in FILES and path.is_file():
@@ -31,3 +37,9 @@ def _backend(target: str, context: baft.Context) -> Any:
     from .backend import open_backend
 
     return open_backend(target, context)
+
+
+def _mipro() -> Any:
+    from .optimizer import Mipro
+
+    return Mipro()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from baft import Backend, Decoding, Generation, Prompt, UsageError, digest
 
 from . import program as programs
-from .lm import ADAPTER, Asking, Batcher, Engine, language_model, run_program
+from .batcher import Asking, Batcher
+from .lm import ADAPTER, Engine, language_model, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,9 +26,11 @@ from baft import (
 
 dspy = pytest.importorskip("dspy")
 
+from baft_dspy import batcher as batchers  # noqa: E402
 from baft_dspy import lm as lms  # noqa: E402
 from baft_dspy import program  # noqa: E402
 from baft_dspy.backend import open_backend  # noqa: E402
+from baft_dspy.batcher import Asking, Batcher  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +182,7 @@ def test_text_that_does_not_parse_is_kept_and_asked_once(tmp_path: Path, text: s
 @pytest.fixture
 def patient(monkeypatch: Any):
     """No call is made before it is full or everybody waits, however slow this machine is."""
-    monkeypatch.setattr(lms, "LINGER_S", 60.0)
+    monkeypatch.setattr(batchers, "LINGER_S", 60.0)
 
 
 @pytest.mark.usefixtures("patient")
@@ -203,7 +205,7 @@ def test_a_batch_that_is_not_full_does_not_wait(tmp_path: Path):
 @pytest.mark.usefixtures("patient")
 def test_programs_that_end_without_asking_hold_nobody_up():
     model = Model(batch_size=8, max_concurrency=1)
-    batcher = lms.Batcher(model, threads=8)
+    batcher = Batcher(model, threads=8)
 
     def run(prompt: Prompt) -> Generation:
         if int(prompt.example_id[1:]) % 2:
@@ -220,7 +222,7 @@ def test_programs_that_end_without_asking_hold_nobody_up():
 
 def test_a_busy_program_does_not_hold_up_the_others():
     model = Model(lambda prompt: "done", batch_size=8, max_concurrency=1)
-    batcher = lms.Batcher(model, threads=4)
+    batcher = Batcher(model, threads=4)
     busy = threading.Event()
 
     def run(prompt: Prompt) -> Any:
@@ -236,7 +238,7 @@ def test_a_busy_program_does_not_hold_up_the_others():
 @pytest.mark.usefixtures("patient")
 def test_different_decodings_never_share_a_call():
     model = Model(lambda prompt: "x", batch_size=8, max_concurrency=1)
-    batcher = lms.Batcher(model, threads=8)
+    batcher = Batcher(model, threads=8)
     other = Decoding(seed=1)
     pairs = [(p, DECODING if i % 2 else other) for i, p in enumerate(prompts(8))]
     for future in batcher.run(lambda pair: batcher.ask(*pair), pairs):
@@ -297,7 +299,7 @@ def test_an_error_reaches_the_example_it_belongs_to(tmp_path: Path):
     backend = opened(tmp_path, model)
     engine = lms.Engine(backend._batcher, DECODING)
     language_model = lms.language_model(engine)
-    askings = [lms.Asking(p.example_id, p.inputs, DECODING) for p in prompts(4)]
+    askings = [Asking(p.example_id, p.inputs, DECODING) for p in prompts(4)]
     made = program.build(ROLE)
     futures = backend._batcher.run(
         lambda asking: lms.run_program(made, language_model, asking), askings
@@ -428,9 +430,9 @@ def test_the_spec_is_read(tmp_path: Path):
 
 
 def test_the_contract_before_dspy_3_4_works_too():
-    batcher = lms.Batcher(Model(), threads=2)
+    batcher = Batcher(Model(), threads=2)
     model = lms._legacy_model(lms.Engine(batcher, DECODING))
-    asking = lms.Asking("e0", {"word": "old"}, DECODING)
+    asking = Asking("e0", {"word": "old"}, DECODING)
     with pytest.warns(DeprecationWarning, match="BaseLM"):
         generation = lms.run_program(program.build(ROLE), model, asking)
     assert generation.fields == {"title": "old", "tail": "d"}
