@@ -183,20 +183,41 @@ def _shingles(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
     return frozenset(zip(words, words[1:], words[2:], strict=False))
 
 
-def _jaccard(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> float:
-    if not a and not b:
-        return 1.0
-    common = len(a & b)
-    return common / (len(a) + len(b) - common)
+def _nearest(
+    documents: Sequence[Sequence[str]], others: Sequence[Sequence[str]] | None = None
+) -> list[float]:
+    """For each document the highest Jaccard similarity of word triples to one of ``others``.
+
+    Without ``others`` to another of the documents. Two empty documents are equal.
+    """
+    import numpy as np
+    from scipy import sparse
+
+    left = [_shingles(words) for words in documents]
+    right = left if others is None else [_shingles(words) for words in others]
+    column: dict[tuple[str, ...], int] = {}
+    for shingles in (*left, *right):
+        for shingle in shingles:
+            column.setdefault(shingle, len(column))
+
+    def matrix(sets: Sequence[frozenset[tuple[str, ...]]]) -> Any:
+        ends = np.cumsum([0, *map(len, sets)])
+        indices = np.fromiter((column[s] for one in sets for s in one), dtype=np.int64)
+        ones = np.ones(len(indices), dtype=np.int32)
+        return sparse.csr_array((ones, indices, ends), shape=(len(sets), max(1, len(column))))
+
+    common = (matrix(left) @ matrix(right).T).toarray()  # (len(left), len(right))
+    sizes = np.array([[len(s)] for s in left]) + np.array([len(s) for s in right])
+    union = sizes - common
+    similarity = np.where(union > 0, common / np.maximum(union, 1), 1.0)
+    if others is None:
+        np.fill_diagonal(similarity, 0.0)
+    return [float(row.max()) if len(row) else 0.0 for row in similarity]
 
 
 def _near_copies(sample: Sequence[Answer], tokens: Sequence[Sequence[str]]) -> AuditFinding:
     """The share of answers that nearly repeat another answer of the arm."""
-    shingles = [_shingles(words) for words in tokens]
-    copied = [
-        any(_jaccard(own, other) >= NEAR_COPY for j, other in enumerate(shingles) if j != i)
-        for i, own in enumerate(shingles)
-    ]
+    copied = [similarity >= NEAR_COPY for similarity in _nearest(tokens)]
     return _copies("near_copies", "another of its answers", sample, copied)
 
 
@@ -206,10 +227,8 @@ def _training_copies(
     training: Sequence[Mapping[str, Any]],
 ) -> AuditFinding:
     """The share of answers that nearly repeat a training answer."""
-    known = [_shingles(words_of(reference)) for reference in training]
-    copied = [
-        any(_jaccard(_shingles(words), other) >= NEAR_COPY for other in known) for words in tokens
-    ]
+    known = [words_of(reference) for reference in training]
+    copied = [similarity >= NEAR_COPY for similarity in _nearest(tokens, known)]
     return _copies("training_copies", "a training answer", sample, copied)
 
 

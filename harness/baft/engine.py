@@ -274,7 +274,8 @@ class _Writer:
         else:
             job = self._job
             call = self._pool.submit(score_all, job.role, job.metric, pairs, repeat, job.extraction)
-        self.commit(await asyncio.wrap_future(call, loop=loop))
+        results = await asyncio.wrap_future(call, loop=loop)
+        self.commit([replace(r, generation=g) for r, g in zip(results, generations, strict=True)])
 
     def commit(self, results: list[Scored]) -> None:
         """Commit results, tell whoever listens."""
@@ -381,4 +382,5 @@ def _start_process(role: str, metric: str, blocked: tuple[str, ...]) -> None:
 def _score_in_process(
     pairs: list[tuple[Example, Generation]], repeat: int, extraction: Extraction
 ) -> list[Scored]:
-    return score_all(_process["role"], _process["metric"], pairs, repeat, extraction)  # type: ignore[arg-type]
+    scored = score_all(_process["role"], _process["metric"], pairs, repeat, extraction)  # type: ignore[arg-type]
+    return [replace(result, generation=None) for result in scored]  # the caller has them

@@ -122,7 +122,7 @@ def _arm_report(
             mean_other=stats.mean(others) if others else None,
         ),
         usage=_usage(rows, latencies, store.wall_s(arm.name)),
-        audit=_audit(store, arm.name, metric, examples, len(scores), training),
+        audit=_audit(store, arm.name, metric, examples, scores, training),
     )
 
 
@@ -144,19 +144,20 @@ def _audit(
     arm: str,
     metric: Metric,
     examples: Mapping[str, Example],
-    n: int,
+    scored: Mapping[str, float],
     training: Sequence[Mapping[str, Any]],
 ) -> Audit | None:
+    n = len(scored)
     if n == 0:
         return None
     step = max(1, -(-n // SAMPLE))
     answers = []
-    first = (r for r in store.results(arm) if r.repeat == 0 and r.score is not None)
-    for position, result in enumerate(first):
-        if position % step == 0 and result.prediction is not None and result.score is not None:
+    for id_ in list(scored)[::step]:
+        result = next(store.results(arm, id_))
+        if result.prediction is not None and result.score is not None:
             answers.append(
                 Answer(
-                    example=examples[result.example_id],
+                    example=examples[id_],
                     prediction=result.prediction,
                     score=result.score.value,
                 )

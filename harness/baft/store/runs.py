@@ -46,13 +46,13 @@ CREATE TABLE IF NOT EXISTS generations (
     text TEXT NOT NULL, fields TEXT, finish_reason TEXT NOT NULL,
     prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL, sent TEXT, notes TEXT,
     PRIMARY KEY (arm, example_id, repeat)
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS results (
     arm TEXT NOT NULL, example_id TEXT NOT NULL, repeat INTEGER NOT NULL,
     prediction TEXT, validity TEXT, value REAL, components TEXT, other_score REAL,
     failure_stage TEXT, failure_reason TEXT, attempts INTEGER,
     PRIMARY KEY (arm, example_id, repeat)
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS arm_times (arm TEXT NOT NULL, wall_s REAL NOT NULL);
 """
 
@@ -259,13 +259,21 @@ class RunStore:
             )
 
     def results(self, arm: str, example_id: str | None = None) -> Iterator[Scored]:
-        """Everything about an arm's results, texts included, in order of examples and repeats."""
-        rows = self._db.execute(
+        """Everything about an arm's results, texts included, in order of examples and repeats.
+
+        Args:
+            arm: the arm's name.
+            example_id: only the results of this example.
+        """
+        query = (
             "SELECT r.*, g.* FROM examples e JOIN results r ON r.example_id = e.id AND r.arm = ? "
             "LEFT JOIN generations g ON g.arm = r.arm AND g.example_id = r.example_id AND "
-            "g.repeat = r.repeat WHERE ? IS NULL OR e.id = ? ORDER BY e.position, r.repeat",
-            (arm, example_id, example_id),
+            "g.repeat = r.repeat {} ORDER BY e.position, r.repeat"
         )
+        if example_id is None:
+            rows = self._db.execute(query.format(""), (arm,))
+        else:
+            rows = self._db.execute(query.format("WHERE e.id = ?"), (arm, example_id))
         for row in rows:
             yield _scored(row)
 
@@ -301,9 +309,12 @@ def _connect(folder: Path) -> sqlite3.Connection:
     return db
 
 
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plain).encode
+
+
 def _dump(value: Any) -> str:
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain)
+        text = _json(value)
     except (ValueError, TypeError):
         text = json.dumps(finite(to_data(value)), ensure_ascii=False, default=plain)
     return _text(text)
