@@ -40,6 +40,8 @@ def open_backend(target: str, context: Context) -> ProgramBackend:
     path = programs.find(Path(name).expanduser(), allow_pickle=context.allow_pickle)
     program = programs.load(path, context.role)
     lm = option.removeprefix("lm=") or programs.recorded_lm(path)
+    if lm.startswith("dspy:"):
+        raise UsageError(f"A DSPy program cannot run on another one, {lm!r}.", "Name its model.")
     return ProgramBackend(f"dspy:{target}", path, program, context.open(lm))
 
 

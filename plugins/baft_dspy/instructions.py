@@ -25,10 +25,12 @@ def candidates(role: Role) -> list[str]:
     >>> field = S(name="title", description="a short title", kind="text")
     >>> print(candidates(S(task="Name it.", outputs=(field,)))[0])
     Name it.
-    The title must be a short title.
+    What each field must be:
+    - title: a short title
     Fill every field: title. Leave none out and leave none empty.
     """
-    requirements = "\n".join(_requirement(f.name, f.description) for f in role.outputs)
+    wanted = (f"- {field.name}: {field.description}" for field in role.outputs)
+    requirements = "\n".join(("What each field must be:", *wanted))
     names = [field.name for field in role.outputs]
     complete = f"Fill every field: {_listed(names)}. Leave none out and leave none empty."
     lists = [field.name for field in role.outputs if field.kind == "list"]
@@ -61,10 +63,6 @@ def read(path: Path) -> list[str]:
             blocks[-1].append(line)
     texts = ("\n".join(block).strip() for block in blocks)
     return [text for text in texts if text]
-
-
-def _requirement(name: str, description: str) -> str:
-    return f"The {name} must be {description.rstrip('.')}."
 
 
 def _listed(names: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import dspy
 from baft import BackendError, Generation, Message, Prompt, digest
 
 from .batcher import ASKING
+from .program import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def run_program(program: Any, lm: Any, asking: Asking) -> Generation:
         BackendError: the model failed, or the program did.
     """
     names = program.generate.signature.input_fields
-    inputs = {name: _input(asking.inputs.get(name, "")) for name in names}
+    inputs = {name: as_text(asking.inputs.get(name, "")) for name in names}
     token = ASKING.set(asking)
     try:
         with surroundings(lm):
@@ -166,10 +166,6 @@ def run_program(program: Any, lm: Any, asking: Asking) -> Generation:
         latency_s=_total(g.latency_s for g in asking.generations),
         sent=last.sent or asking.sent,
     )
-
-
-def _input(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _total(counts: Any) -> Any:

@@ -25,7 +25,7 @@ from . import instructions as ideas
 from . import program as programs
 from .batcher import Batcher
 from .lm import Engine, language_model, surroundings
-from .search import Search, as_text
+from .search import Search
 from .trials import Stopped, Trials
 
 if TYPE_CHECKING:
@@ -241,10 +241,10 @@ class _Run:
 
     def _example(self, example: Example) -> Any:
         names = [field.name for field in self._role.inputs]
-        texts = {name: as_text(example.inputs.get(name, "")) for name in names}
+        texts = {name: programs.as_text(example.inputs.get(name, "")) for name in names}
         reference = example.reference or {}
         if all(field.name in reference for field in self._role.outputs):
-            texts |= {f.name: as_text(reference[f.name]) for f in self._role.outputs}
+            texts |= {f.name: programs.as_text(reference[f.name]) for f in self._role.outputs}
         return self._trials.known(example, texts)
 
     def _result(self, search: Search, seconds: float) -> dict[str, Any]:

@@ -12,8 +12,10 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import dspy
+import yaml
 from dspy.utils.exceptions import AdapterParseError
 
 from baft import DataError, UsageError, digest
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from baft import Role
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts of a recorded model that need no confirmation."""
 
 
 class RoleProgram(dspy.Module):  # type: ignore[misc]  # dspy is not typed
@@ -53,6 +58,13 @@ def build(role: Role, instructions: str | None = None) -> RoleProgram:
     fields = {f.name: (str, dspy.InputField(desc=f.description)) for f in role.inputs}
     fields |= {f.name: (str, dspy.OutputField(desc=f.description)) for f in role.outputs}
     return RoleProgram(dspy.Signature(fields, role.task if instructions is None else instructions))
+
+
+def as_text(value: Any) -> str:
+    """A field's value as a model would write it: text as it is, anything else as YAML."""
+    if isinstance(value, str):
+        return value
+    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=10_000).strip()
 
 
 def state_of(program: Any) -> dict[str, Any]:
@@ -313,15 +325,33 @@ def recorded_lm(path: Path) -> str:
     """The spec of the language model that is recorded beside the program.
 
     Raises:
-        UsageError: none is recorded.
+        UsageError: none is recorded, or one on another machine: a file from elsewhere must not
+            choose where prompts are sent.
     """
     spec = info_beside(path).get("lm")
     if isinstance(spec, str) and spec:
+        if not _is_here(spec):
+            raise UsageError(
+                f"The file beside {path} sends prompts, and maybe a key, to {spec!r}.",
+                f"If that is what you want, say so: dspy:{path}?lm={spec}",
+            )
         return anchored(spec, path.resolve().parent)
     raise UsageError(
         f"Nothing beside {path} says which language model it runs on.",
         f"Add it: dspy:{path}?lm=SPEC, such as ?lm=ollama:mistral:7b-instruct.",
     )
+
+
+def _is_here(spec: str) -> bool:
+    """Whether a spec names no server, or one on this machine.
+
+    >>> [_is_here(spec) for spec in ("ollama:m@http://localhost:1", "ollama:m@elsewhere:1")]
+    [True, False]
+    """
+    _, at, server = spec.partition("@")
+    if "@" in server or server.count("://") != spec.count("://") or server.count("://") > 1:
+        return False
+    return not at or urlsplit(server if "://" in server else f"//{server}").hostname in LOOPBACK
 
 
 def anchored(spec: str, folder: Path) -> str:

@@ -16,9 +16,10 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import dspy
-import yaml
 from dspy.propose import GroundedProposer
 from dspy.utils.exceptions import AdapterParseError
+
+from .program import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,7 +180,7 @@ def total_trials(num_trials: int, minibatch: bool) -> int:
     """Trials of a search, the baseline and the full ones between minibatches included.
 
     >>> total_trials(10, False), total_trials(10, True)
-    (11, 14)
+    (11, 13)
     """
     if not minibatch:
         return num_trials + 1
@@ -189,13 +190,6 @@ def total_trials(num_trials: int, minibatch: bool) -> int:
         number += 1
         number += number % (FULL_EVERY + 1) == 0 or number == last
     return number
-
-
-def as_text(value: Any) -> str:
-    """A field's value as a model would write it: text as it is, anything else as YAML."""
-    if isinstance(value, str):
-        return value
-    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=10_000).strip()
 
 
 def _demo(inputs: Sequence[Field], outputs: Sequence[Field], judged: Judged) -> Any:

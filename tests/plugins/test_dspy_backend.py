@@ -425,6 +425,8 @@ def test_the_spec_is_read(tmp_path: Path):
     assert asked == ["lora:a?base=b", "ollama:m:7b"]
     with pytest.raises(UsageError, match="unknown option 'ml'"):
         open_backend(f"{tmp_path}?ml=x", context)
+    with pytest.raises(UsageError, match="cannot run on another"):
+        open_backend(f"{tmp_path}?lm=dspy:{tmp_path}", context)
     with pytest.raises(UsageError, match="needs a role"):
         open_backend(str(tmp_path), Context(open=open_spec))
 

@@ -29,7 +29,6 @@ pytest.importorskip("optuna")
 from baft_dspy import instructions, program  # noqa: E402
 from baft_dspy.backend import open_backend  # noqa: E402
 from baft_dspy.optimizer import Mipro  # noqa: E402
-from baft_dspy.search import as_text  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -411,7 +410,7 @@ def test_hints_restate_the_roles_fields():
     texts = instructions.candidates(ROLE)
     assert len(texts) == len(set(texts)) == 7
     assert all(text.startswith("Write a recipe.\n") for text in texts)
-    assert "The steps must be YAML list of steps." in texts[0]
+    assert "- steps: YAML list of steps\n" in texts[0]
     assert "Write steps as plain YAML lists" in texts[0]
     assert "title and steps" in texts[0]
 
@@ -422,9 +421,9 @@ def test_no_hint_speaks_of_lists_where_there_are_none():
 
 
 def test_values_become_text_a_model_would_write():
-    assert as_text("as it is ") == "as it is "
+    assert program.as_text("as it is ") == "as it is "
     items = [{"id": "FR1", "description": "año: x"}]
-    assert as_text(items) == "- id: FR1\n  description: 'año: x'"
+    assert program.as_text(items) == "- id: FR1\n  description: 'año: x'"
 
 
 def test_hook_register_optimizers():

@@ -243,3 +243,21 @@ def test_the_recorded_model_is_found_wherever_the_tree_lies(tmp_path: Path):
 def test_without_a_recorded_model_the_option_is_named(tmp_path: Path):
     with pytest.raises(UsageError, match=r"\?lm="):
         program.recorded_lm(tmp_path / "program.json")
+
+
+def test_a_recorded_server_elsewhere_has_to_be_confirmed(tmp_path: Path):
+    info = tmp_path / "optimization_info.json"
+    for spec in (
+        "openai:m@https://example.org/v1",
+        "ollama:m@http://127.0.0.1.example.org:1",
+        "ollama:m@example.org:11434",
+        "openai:m@http://example.org/@http://localhost",
+        "openai:m@http://localhost@example.org",
+        "openai:http://example.org",
+    ):
+        write(info, {"lm": spec})
+        with pytest.raises(UsageError, match="sends prompts") as error:
+            program.recorded_lm(tmp_path / "program.json")
+        assert error.value.hint.endswith(f"?lm={spec}")
+    write(info, {"lm": "ollama:m@http://localhost:11434"})
+    assert program.recorded_lm(tmp_path / "program.json") == "ollama:m@http://localhost:11434"
