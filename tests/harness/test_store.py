@@ -15,6 +15,7 @@ from baft import (
     Generation,
     Message,
     Prediction,
+    RuleResult,
     Score,
     Scored,
     UsageError,
@@ -158,6 +159,8 @@ def test_a_dataset_that_is_not_the_frozen_one_is_refused(write_lines):
         ),
         Scored(example_id="a", failure=Failure(example_id="a", stage="score", reason="r")),
         Decoding(seed=1),
+        RuleResult(name="a", passed=True, observed="text", required="r", why="w"),
+        RuleResult(name="a", passed=True, observed=0.1, required="r", why="w"),
     ],
 )
 def test_every_record_survives_a_round_trip(record):

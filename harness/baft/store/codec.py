@@ -22,7 +22,19 @@ T = TypeVar("T")
 def _converter() -> cattrs.Converter:
     import cattrs
 
-    return cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
+    converter.register_structure_hook_func(lambda kind: kind == Observed, _observed)
+    return converter
+
+
+Observed = float | str | None
+"""What a rule may have looked at: a number stays a number, text stays text."""
+
+
+def _observed(value: Any, kind: Any) -> Any:
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    raise ValueError(f"{value!r} is neither a number nor text")
 
 
 def to_data(record: Any) -> Any:

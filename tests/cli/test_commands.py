@@ -1,0 +1,331 @@
+"""Every command as a user runs it, and every error a user will meet."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def only_run(project):
+    (folder,) = (project / "artifacts" / "runs").iterdir()
+    return folder
+
+
+def test_compare_decides_writes_every_file_and_prints_their_paths(project, baft):
+    code, out, err = baft("compare", "small")
+    folder = only_run(project)
+    assert code == 0, err
+    assert "PROMOTE FINETUNED" in out.upper()
+    for name in ("report.json", "report.md", "report.html", "decision.json"):
+        assert (folder / name).stat().st_size > 100
+        assert name in out
+    decision = json.loads((folder / "decision.json").read_text())
+    assert (decision["verdict"], decision["candidate"]) == ("promote", "finetuned")
+    report = json.loads((folder / "report.json").read_text())
+    assert report["models"]["baseline"]["scores"]["n"] == 22
+    assert report["comparison"]["winner"] == "finetuned"
+
+
+def test_compare_with_json_prints_the_decision_alone(project, baft):
+    _, out, _ = baft("compare", "small", "--json")
+    assert json.loads(out)["verdict"] == "promote"
+
+
+def test_exit_codes_carry_the_decision_only_when_asked(project, baft):
+    swap = ("--baseline", "good.jsonl", "--finetuned", "poor.jsonl")
+    assert baft("compare", "small", *swap)[0] == 0
+    assert baft("compare", "small", *swap, "--exit-code")[0] == 3
+    short = ("--limit", "3", "--exit-code")
+    assert baft("compare", "small", *short)[0] == 4
+
+
+def test_a_limited_run_is_marked(project, baft):
+    _, out, _ = baft("compare", "small", "--limit", "5")
+    assert "Smoke run" in out
+
+
+def test_arms_can_be_named_freely(project, baft):
+    code, out, err = baft(
+        "compare", "small", "--baseline", "poor.jsonl", "--candidate", "new=good.jsonl"
+    )
+    assert code == 0, err
+    assert "new" in out
+
+
+def test_decide_again_calls_no_model_and_exits_with_the_verdict(project, baft):
+    baft("compare", "small")
+    for name in ("good", "poor", "fair"):
+        (project / f"{name}.jsonl").unlink()
+    assert baft("decide", only_run(project))[0] == 0
+    assert baft("decide", "last", "--threshold", "95%")[0] == 3
+    assert json.loads((only_run(project) / "decision.json").read_text())["verdict"] == "keep"
+
+
+def test_report_writes_the_files_again(project, baft):
+    baft("compare", "small")
+    folder = only_run(project)
+    (folder / "report.html").unlink()
+    code, out, _ = baft("report", folder, "--json")
+    assert code == 0
+    assert set(json.loads(out)) >= {"report.html", "report.json", "report.md"}
+    assert (folder / "report.html").is_file()
+
+
+def test_eval_scores_one_model_with_the_same_keys(project, baft):
+    code, out, err = baft("eval", "--role", "ba", "--model", "good.jsonl", "--dataset", "val.jsonl")
+    assert code == 0, err
+    report = json.loads((project / "eval_report.json").read_text())
+    assert report["models"]["model"]["scores"]["mean"] == pytest.approx(6.5 / 7)
+    assert "0.9286" in out
+
+
+def test_score_gives_one_line_out_per_line_in(project, baft):
+    lines = [
+        {"id": "a", "output": "nothing"},
+        {"concept": "x", "output": {"title": "A fine long title"}},
+        {"id": "a", "output": "twice is fine"},
+    ]
+    (project / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, out, _ = baft("score", "--role", "ba", "--predictions", "p.jsonl", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [set(row) for row in rows] == [{"id", "score", "components", "failure"}] * 3
+    assert rows[0]["score"] == 0.0
+    assert rows[1]["score"] == pytest.approx((0.2 + 0.5) / 7)
+    assert "mean" in baft("score", "--predictions", "p.jsonl")[1].lower()
+
+
+def test_plugins_are_listed(project, baft):
+    code, out, _ = baft("plugins")
+    assert code == 0
+    assert "roles:ba" in out
+    listed = json.loads(baft("plugins", "--json")[1])
+    assert {p["name"] for p in listed["plugins"]} >= {"ba", "replay", "ollama", "lora", "dspy"}
+
+
+def test_a_blocked_plugin_is_named_where_it_is_missed(project, baft):
+    code, _, err = baft("compare", "small", "--no-plugin", "ba")
+    assert code == 2
+    assert "'ba' is not available: blocked by --no-plugin" in err
+
+
+def test_doctor_says_what_is_missing_and_what_to_type(project, baft):
+    code, out, _ = baft("doctor", "small")
+    assert code == 0, out
+    code, out, _ = baft("doctor", "ba")
+    assert code == 2
+    assert "MISSING ba baseline" in out
+    assert "ollama serve" in out
+
+
+def test_init_sets_up_an_empty_folder_and_changes_nothing_that_exists(project, baft):
+    before = (project / "config.yaml").read_bytes()
+    code, out, err = baft("init", "--project", project)
+    assert code == 0, err
+    assert (project / "benchmarks" / "pocket.toml").is_file()
+    assert (project / "config.yaml").read_bytes() == before
+    assert "kept" in out
+
+
+def test_options_of_every_command_may_stand_anywhere(project, baft, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    os.chdir(elsewhere)
+    code, _, err = baft("compare", "small", "--project", project, "-q")
+    assert code == 0, err
+    assert "run " not in err
+
+
+# --- adoption ---
+
+
+def test_a_replayed_winner_needs_the_model_behind_it(project, baft):
+    before = (project / "config.yaml").read_bytes()
+    code, _, err = baft("compare", "small", "--apply")
+    assert code == 2
+    assert "--as" in err
+    assert (project / "config.yaml").read_bytes() == before
+
+
+def test_keep_changes_nothing_with_apply(project, baft):
+    before = (project / "config.yaml").read_bytes()
+    code, _, err = baft(
+        "compare", "small", "--baseline", "good.jsonl", "--finetuned", "poor.jsonl", "--apply"
+    )
+    assert code == 0
+    assert "stays as it is" in err
+    assert (project / "config.yaml").read_bytes() == before
+
+
+# --- errors a user will meet: what happened, and what to do ---
+
+
+def fails(result, *parts, code=2):
+    assert result[0] == code, result
+    for part in parts:
+        assert part in result[2], result[2]
+    assert "Traceback" not in result[2]
+
+
+def test_unknown_scheme(project, baft):
+    fails(baft("compare", "small", "--baseline", "olama:x"), "'olama'", "Did you mean 'ollama'?")
+
+
+def test_a_path_that_is_nothing(project, baft):
+    (project / "empty").mkdir()
+    fails(baft("compare", "small", "--baseline", "empty"), "an empty folder", "Looked for")
+
+
+def test_dataset_missing_empty_or_broken(project, baft):
+    fails(baft("compare", "small", "--dataset", "no.jsonl"), "There is no dataset at no.jsonl")
+    (project / "bad.jsonl").write_text('{"concept": "a b"}\n{"concept": 3}\n')
+    fails(
+        baft("compare", "small", "--dataset", "bad.jsonl"), "bad.jsonl, line 2", "--allow-invalid"
+    )
+    (project / "bad.jsonl").write_text("\n")
+    fails(baft("compare", "small", "--dataset", "bad.jsonl"), "holds no example")
+
+
+def test_duplicate_ids(project, baft):
+    (project / "bad.jsonl").write_text('{"id": "1", "concept": "a"}\n{"id": "1", "concept": "b"}\n')
+    fails(baft("compare", "small", "--dataset", "bad.jsonl"), "line 2: id '1' was already used")
+
+
+def test_an_arm_without_any_scored_example(project, baft):
+    (project / "other.jsonl").write_text('{"id": "nobody", "output": "x"}\n')
+    result = baft("compare", "small", "--finetuned", "other.jsonl", "--baseline", "poor.jsonl")
+    fails(result, "finetuned has no scored example", "--resume", code=5)
+
+
+def test_ollama_down(project, baft):
+    result = baft("compare", "small", "--baseline", "ollama:mistral")
+    fails(result, "baseline (ollama:mistral) is not available", "ollama serve", "compare pocket")
+
+
+def test_the_official_benchmark_says_which_arm_is_missing_and_how_to_get_it(project, baft):
+    result = baft("compare")
+    fails(result, "baseline", "optimized", "finetuned", "ollama pull mistral", "baft train",
+          "baft optimize", "`baft compare pocket` runs on any machine")  # fmt: skip
+
+
+def test_an_adapter_whose_base_is_absent_offline(project, baft):
+    adapter = project / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": "mistralai/Absent-7B", "peft_type": "LORA"})
+    )
+    (adapter / "adapter_model.safetensors").write_bytes(b"\0" * 8)
+    fails(baft("compare", "small", "--finetuned", "adapter"), "mistralai/Absent-7B", "?base=")
+
+
+def test_config_missing_or_without_the_role(project, baft):
+    baft("compare", "small")
+    run = only_run(project)
+    fails(baft("promote", run, "--config", "no.yaml", "--as", "ollama:x"), "no.yaml")
+    (project / "config.yaml").write_text("roles: {qa: {provider: ollama}}\n")
+    fails(baft("promote", run, "--as", "ollama:x"), "roles.ba")
+
+
+def test_a_threshold_outside_its_range(project, baft):
+    fails(baft("compare", "small", "--threshold", "85.35"), "between 0 and 1", "Write 85.35%")
+    fails(baft("compare", "small", "--threshold", "-1"), "between 0 and 1")
+    fails(baft("compare", "small", "--threshold", "nan"), "between 0 and 1")
+    fails(baft("compare", "small", "--threshold", "lots"), "is not a number")
+    assert baft("compare", "small", "--threshold", "85.35%")[0] == 0
+
+
+def test_flags_out_of_range(project, baft):
+    for flags in (
+        ("--temperature", "-1"), ("--max-tokens", "0"), ("--repeats", "0"), ("--limit", "0"),
+        ("--concurrency", "0"), ("--timeout", "0"), ("--retries", "-1"),
+        ("--candidate", "nothing"), ("--incumbent", "nobody"), ("--extraction", "magic"),
+    ):  # fmt: skip
+        fails(baft("compare", "small", *flags))
+
+
+def test_unknown_benchmark_role_metric_run_and_command(project, baft):
+    fails(baft("compare", "smal"), "Did you mean 'small'?")
+    fails(baft("compare", "small", "--role", "baa"), "Did you mean 'ba'?")
+    fails(baft("compare", "small", "--metric", "ba_requirement"), "Did you mean 'ba_requirements'?")
+    fails(baft("decide", "nothing"), "There is no run 'nothing'")
+    assert baft("compar")[0] == 2
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing_committed(project):
+    script = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from baft.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
+        "main(['compare', 'small', '-q'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "Free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+SLOW = """
+import asyncio, sys, types
+import baft
+class Slow:
+    spec, batch_size, max_concurrency = "slow:x", 1, 1
+    def __init__(self): self.n = 0
+    def fingerprint(self): return "slow"
+    def describe(self): return {}
+    async def generate(self, prompts, decoding):
+        self.n += 1
+        if self.n > 3 and "fast" not in sys.argv: await asyncio.sleep(60)
+        return [baft.Generation(example_id=p.example_id, text="title: x") for p in prompts]
+    async def close(self): pass
+@baft.hookimpl
+def baft_register_backends(register):
+    register("slow", lambda target, context: Slow())
+"""
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(project):
+    (project / "slow_module.py").write_text(SLOW)
+    info = project / "slow-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[baft]\nslow = slow_module\n")
+    env = {**os.environ, "PYTHONPATH": str(project)}
+    command = [sys.executable, "-m", "baft", "compare", "small"]
+    models = ["--baseline", "slow:x", "--finetuned", "good.jsonl"]
+    process = subprocess.Popen([*command, *models], env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        stores = list(project.glob("artifacts/runs/*/run.db"))
+        if stores and _results(stores[0]) >= 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "go on with: baft compare --resume" in err
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv.append('fast'); from baft.cli import main; "
+         f"main(['compare', '--resume', {str(only_run(project))!r}])"],
+        env=env, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert _results(stores[0]) == 44
+
+
+def _results(path):
+    import sqlite3
+
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return db.execute("SELECT COUNT(*) FROM results").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        db.close()
