@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from baft import Decoding, Example, Field, Message, Policy, Prediction, Prompt, Score
@@ -104,3 +105,23 @@ def write_lines(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Installs a distribution with one plugin, as pip would lay it out."""
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = []
+
+    def install(name, source, *, entry=None):
+        module = f"{name}_module"
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{name}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[baft]\n{entry or name} = {module}\n")
+        modules.append(module)
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from baft import PluginError, UsageError
 from baft.loader import load_plugins, tell
@@ -14,26 +12,6 @@ import baft
 def baft_register_backends(register):
     register("{scheme}", lambda target, context: "made " + target)
 """
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Installs a distribution with one plugin, as pip would lay it out."""
-    monkeypatch.syspath_prepend(tmp_path)
-    modules = []
-
-    def install(name, source, *, entry=None):
-        module = f"{name}_module"
-        (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{name}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[baft]\n{entry or name} = {module}\n")
-        modules.append(module)
-
-    yield install
-    for module in modules:
-        sys.modules.pop(module, None)
 
 
 def info(plugins, name):

@@ -40,11 +40,13 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name; None where nobody offers it."""
         found = super().get_command(ctx, cmd_name)
-        here = ctx.find_object(State)
-        if found is not None or here is None or cmd_name not in here.plugins.names("commands"):
+        if found is not None:
             return found
+        plugins = State(blocked=tuple(ctx.params.get("no_plugin") or ())).plugins
+        if cmd_name not in plugins.names("commands"):
+            return None
         extra = typer.Typer(add_completion=False)
-        extra.command(cmd_name)(here.plugins.make("commands", cmd_name))
+        extra.command(cmd_name)(plugins.make("commands", cmd_name))
         return typer.main.get_command(extra)
 
 
