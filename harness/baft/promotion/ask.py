@@ -16,7 +16,7 @@ import yaml
 
 from ..errors import BackendError, DataError, UsageError
 from ..loader import describe
-from ..records import Decoding
+from ..records import Decoding, Generation, Prediction
 from ..store.codec import finite
 from .config import in_service, read_config
 from .positions import load
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from ..loader import Plugins
     from ..protocols import Role
-    from ..records import Generation, Prediction
 
 CONCEPT = re.compile(r"^[ \t]*CONCEPT[ \t]*:[ \t]*(.*)", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 CLOSING = re.compile(r"\s*^[ \t]*Follow the exact output format\.?\s*\Z", re.I | re.MULTILINE)

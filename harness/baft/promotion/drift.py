@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BackendError, BaftError
 from ..store import RunStore
-from .config import absolute_spec, in_service, read_config
+from .config import InService, absolute_spec, in_service, read_config
 from .ledger import Ledger
 from .positions import load
 from .servability import serving_context
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..loader import Plugins
     from ..records import Manifest, Promotion
-    from .config import Config, InService
+    from .config import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

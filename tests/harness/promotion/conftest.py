@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pluggy
@@ -242,9 +243,8 @@ def make_run(project, plugins, make_manifest):
                 config=backend.describe(),
             ),
         )
-        manifest = make_manifest(
-            role="ba", run_id=name, arms=arms, decoding=decoding or Decoding(), **changes
-        )
+        manifest = make_manifest(role="ba", run_id=name, decoding=decoding or Decoding(), **changes)
+        manifest = replace(manifest, arms=arms)
         folder = project / "artifacts" / "runs" / name
         store = RunStore.create(folder, manifest)
         store.add_examples(examples, [role.prompt(e) for e in examples])
