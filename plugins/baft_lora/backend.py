@@ -1,0 +1,323 @@
+"""Backends ``hf`` and ``lora``: a causal LM in this process, with or without an adapter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import baft
+
+from . import loading
+from .rendering import NO_TEMPLATE, prompt_ids, template_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+LARGEST_BATCH = 32
+"""Beyond it a CPU gains nothing (measured on 5 M parameters) and answers come too late."""
+
+ASSUMED_CONTEXT = 4096
+"""Tokens of cache by row for which memory is set aside when the batch size is chosen."""
+
+
+class LocalBackend:
+    """One arm: a base, perhaps an adapter, and the tokenizer that goes with them."""
+
+    max_concurrency = 1
+
+    def __init__(
+        self, spec: str, sources: loading.Sources, context: baft.Context, described: dict[str, Any]
+    ) -> None:
+        self.spec = spec
+        self._sources = sources
+        self._shared = context.shared
+        self._described = described
+        self._config = loading.load_config(sources.base)
+        self._text = self._config.get_text_config(decoder=True)
+        self._parameters = loading.parameter_count(loading.weight_files(sources.base))
+        self._device = loading.choose_device(context.device)
+        self._dtype = loading.choose_dtype(self._device, self._parameters)
+        self._tokenizer, self._notes = _tokenizer(sources)
+        self._stop_ids = stop_ids(sources.base, self._text, self._tokenizer)
+        self._weights: Weights | None = None
+        self._fingerprint = ""
+        self.batch_size = context.batch_size or self._free_batch_size()
+
+    @classmethod
+    def open_model(cls, target: str, context: baft.Context) -> LocalBackend:
+        """``hf:PATH_OR_ID``."""
+        base = loading.find_model(target, allow_download=context.allow_download)
+        described = {"base": target, "adapter": None}
+        return cls(f"hf:{target}", loading.Sources(base=base), context, described)
+
+    @classmethod
+    def open_adapter(cls, target: str, context: baft.Context) -> LocalBackend:
+        """``lora:ADAPTER_DIR`` or ``lora:ADAPTER_DIR?base=PATH_OR_ID``."""
+        name, _, query = target.partition("?")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        for key in options.keys() - {"base"}:
+            raise baft.UsageError(
+                f"The spec 'lora:{target}' has the unknown option {key!r}.",
+                "Write lora:ADAPTER_DIR?base=PATH.",
+            )
+        adapter = loading.find_adapter(name)
+        override = options.get("base")
+        base = loading.find_base(adapter, override, allow_download=context.allow_download)
+        named = override or loading.adapter_config(adapter)["base_model_name_or_path"]
+        described = {"base": named, "adapter": name}
+        return cls(
+            f"lora:{target}", loading.Sources(base=base, adapter=adapter), context, described
+        )
+
+    def fingerprint(self) -> str:
+        """Hash of weights, adapter, tokenizer, chat template, end tokens and number format."""
+        if not self._fingerprint:
+            adapter = self._sources.adapter
+            self._fingerprint = baft.digest(
+                {
+                    "base": self._base_digest(),
+                    "adapter": loading.adapter_digest(adapter) if adapter else None,
+                    "tokenizer": loading.tokenizer_digest(self._sources.tokenizer),
+                    "template": template_sha256(self._tokenizer),
+                    "stop_ids": sorted(self._stop_ids),
+                    "dtype": self._dtype,
+                }
+            )
+        return self._fingerprint
+
+    def describe(self) -> Mapping[str, Any]:
+        """What is run, how, and by which versions."""
+        return {
+            "provider": "huggingface_local",
+            **self._described,
+            "dtype": self._dtype,
+            "device": self._device,
+            "parameters": self._parameters,
+            "context": self._context_size(),
+            "template_sha256": template_sha256(self._tokenizer),
+            "stop_ids": sorted(self._stop_ids),
+            "versions": versions(),
+            "notes": list(self._notes),
+        }
+
+    async def generate(
+        self, prompts: Sequence[baft.Prompt], decoding: baft.Decoding
+    ) -> list[baft.Generation]:
+        """One generation for each prompt, in order, from a thread of its own.
+
+        Raises:
+            BackendError: a prompt leaves no room for an answer, or memory ran out.
+        """
+        gave_up = threading.Event()
+        try:
+            return await asyncio.to_thread(self._generate, prompts, decoding, gave_up)
+        except asyncio.CancelledError:
+            gave_up.set()  # the thread ends after its present token
+            raise
+
+    async def close(self) -> None:
+        """Let go of the weights; the last arm that uses them frees them."""
+        if self._weights is not None:
+            self._weights.users -= 1
+            if not self._weights.users:
+                self._shared.pop(self._key())
+            self._weights = None
+
+    def _generate(
+        self, prompts: Sequence[baft.Prompt], decoding: baft.Decoding, gave_up: threading.Event
+    ) -> list[baft.Generation]:
+        import torch
+
+        from .sampling import decode
+
+        ids = [prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts]
+        limits = self._limits(prompts, ids, decoding.max_tokens)
+        with self._loaded().running(self._sources.adapter) as model:
+            started = time.perf_counter()
+            try:
+                answers = decode(
+                    model,
+                    ids,
+                    temperature=decoding.temperature,
+                    seed=decoding.seed,
+                    limits=limits,
+                    stop_ids=self._stop_ids,
+                    stopped=gave_up.is_set,
+                )
+            except torch.OutOfMemoryError as error:
+                raise baft.BackendError(
+                    f"The memory of the {self._device} does not hold {len(prompts)} prompts.",
+                    f"Set a batch size below {len(prompts)}.",
+                ) from error
+            share = (time.perf_counter() - started) / len(prompts)
+        return [
+            self._generation(prompt, len(asked), answer, limit < decoding.max_tokens, share)
+            for prompt, asked, answer, limit in zip(prompts, ids, answers, limits, strict=True)
+        ]
+
+    def _generation(
+        self,
+        prompt: baft.Prompt,
+        prompt_tokens: int,
+        answer: list[int],
+        clipped: bool,
+        latency_s: float,
+    ) -> baft.Generation:
+        is_whole = bool(answer) and answer[-1] in self._stop_ids
+        notes = self._notes
+        if clipped and not is_whole:
+            room = f"The context of {self._context_size()} tokens left room for {len(answer)}."
+            notes = (*notes, room)
+        return baft.Generation(
+            example_id=prompt.example_id,
+            text=self._tokenizer.decode(
+                answer, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            ),
+            finish_reason="stop" if is_whole else "length",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(answer),
+            latency_s=latency_s,
+            notes=notes,
+        )
+
+    def _limits(
+        self, prompts: Sequence[baft.Prompt], ids: Sequence[Sequence[int]], max_tokens: int
+    ) -> list[int]:
+        """Most new tokens by row; the prompt and they must fit the context."""
+        size = self._context_size()
+        if size is None:
+            return [max_tokens for _ in ids]
+        for prompt, row in zip(prompts, ids, strict=True):
+            if len(row) >= size:
+                raise baft.BackendError(
+                    f"The prompt of example {prompt.example_id!r} has {len(row)} tokens and the "
+                    f"context of the model {size}.",
+                    "Shorten the example, or choose a model with a longer context.",
+                )
+        return [min(max_tokens, size - len(row)) for row in ids]
+
+    def _context_size(self) -> int | None:
+        size: int | None = getattr(self._text, "max_position_embeddings", None)
+        return size
+
+    def _free_batch_size(self) -> int:
+        """As many rows as half of the memory that the weights leave free can hold."""
+        width = 4 if self._dtype == "float32" else 2
+        free = _free_memory(self._device) - self._parameters * width
+        by_token = _cache_numbers(self._text) * width
+        rows = int(free / 2 / (by_token * min(self._context_size() or 0, ASSUMED_CONTEXT) or 1))
+        return max(1, min(LARGEST_BATCH, rows))
+
+    def _base_digest(self) -> str:
+        """The base's hash, taken once for all arms of a comparison."""
+        key = f"baft_lora/digest/{self._sources.base.resolve()}"
+        if key not in self._shared:
+            self._shared[key] = loading.model_digest(self._sources.base)
+        digest: str = self._shared[key]
+        return digest
+
+    def _key(self) -> str:
+        return f"baft_lora/weights/{self._base_digest()}/{self._dtype}/{self._device}"
+
+    def _loaded(self) -> Weights:
+        if self._weights is None:
+            fresh = Weights(self._sources.base, self._dtype, self._device)
+            self._weights = self._shared.setdefault(self._key(), fresh)
+            self._weights.users += 1
+        return self._weights
+
+
+class Weights:
+    """One base in memory and the adapters put on it; whoever runs it holds the lock."""
+
+    def __init__(self, base: Path, dtype: str, device: str) -> None:
+        self.users = 0
+        self._base = base
+        self._dtype = dtype
+        self._device = device
+        self._lock = threading.Lock()
+        self._model: Any = None
+        self._peft: Any = None
+
+    @contextlib.contextmanager
+    def running(self, adapter: Path | None) -> Iterator[Any]:
+        """The model with this adapter on and every other one off.
+
+        Raises:
+            BackendError: the weights cannot be read, or the adapter does not fit them.
+        """
+        with self._lock:
+            try:
+                self._prepare(adapter)
+            except baft.DataError as error:
+                self._model = self._peft = None  # what was half put on must not answer
+                raise baft.BackendError(error.message, error.hint, gone=True) from error
+            if adapter is not None or self._peft is None:
+                yield self._model
+            else:
+                with self._peft.disable_adapter():
+                    yield self._model
+
+    def _prepare(self, adapter: Path | None) -> None:
+        """PEFT puts its layers into the base itself, so the base is what is run."""
+        if self._model is None:
+            self._model = loading.load_weights(self._base, dtype=self._dtype, device=self._device)
+        if adapter is not None:
+            name = loading.adapter_digest(adapter)
+            if self._peft is None or name not in self._peft.peft_config:
+                self._peft = loading.put_on(self._peft or self._model, adapter, name)
+            self._peft.set_adapter(name)
+            self._peft.eval()
+
+
+def stop_ids(base: Path, config: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends an answer, by the model's or the tokenizer's account."""
+    named = [config.eos_token_id, tokenizer.eos_token_id]
+    generation = base / "generation_config.json"
+    if generation.is_file():
+        named.append(loading.read_json(generation).get("eos_token_id"))
+    lists = [ids if isinstance(ids, list) else [ids] for ids in named]
+    return frozenset(token for ids in lists for token in ids if token is not None)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that run the model."""
+    names = ("torch", "transformers", "peft", "tokenizers")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def _tokenizer(sources: loading.Sources) -> tuple[Any, tuple[str, ...]]:
+    """The tokenizer, and what a reader should know about it."""
+    tokenizer = loading.load_tokenizer(sources.tokenizer)
+    if sources.tokenizer != sources.base:
+        of_base = loading.load_tokenizer(sources.base).chat_template
+        if not tokenizer.chat_template:
+            tokenizer.chat_template = of_base
+        elif of_base and tokenizer.chat_template != of_base:
+            return tokenizer, ("The adapter brings its own chat template.",)
+    return tokenizer, () if tokenizer.chat_template else (NO_TEMPLATE,)
+
+
+def _cache_numbers(config: Any) -> int:
+    """Numbers that the cache keeps for one token."""
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    groups = getattr(config, "num_key_value_heads", None) or heads
+    return int(2 * config.num_hidden_layers * groups * width)
+
+
+def _free_memory(device: str) -> int:
+    """Bytes."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    import psutil  # type: ignore[import-untyped]  # comes with peft
+
+    return int(psutil.virtual_memory().available)
