@@ -34,6 +34,8 @@ MAX_DEPTH = 100
 """Deepest nesting; a requirements document has 3 levels, C crashes in the tens of thousands."""
 MAX_NODES = 100_000
 """Most nodes after every alias is written out."""
+MAX_VALUE_CHARS = 4300
+"""Longest value other than text; as for Python's ``int``, since time grows with its square."""
 
 _C: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -42,7 +44,7 @@ _C: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MARKS = ("\t", "\ufeff", "\\ud", "\\uD", ":,", ":}", ":]")
 _TAG = re.compile(r"(?:^|[\s\[\]{},:\"'])!")
 _TIGHT_KEY = re.compile(r'(?<!"):[\[{]')
-_HEADER_COMMENT = re.compile(r"[|>][^\n]*#")
+_HEADER_COMMENT = re.compile(r"[|>][^\n|>#]*#")
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _RESOLVED: dict[str, Any] = yaml.SafeLoader.yaml_implicit_resolvers
@@ -164,6 +166,7 @@ def _plain_scalar(loader: Any, event: Any) -> Any:
         case "bool":
             return loader.construct_yaml_bool(ScalarNode(tag, value))
         case "int":
+            _refuse(chars=len(value))
             return loader.construct_yaml_int(ScalarNode(tag, value))
     raise _Unusual  # dates, floats, merge keys
 
@@ -197,6 +200,7 @@ def _any_document(loader: Any) -> Any:
 def _measure(node: Node, known: dict[Node, tuple[int, int]]) -> tuple[int, int]:
     """Nodes and levels from this one down, with aliases written out."""
     if not isinstance(node, CollectionNode):
+        _refuse(chars=0 if node.tag == f"{_TAG_PREFIX}str" else len(node.value))
         return 1, 0
     if node not in known:
         known[node] = MAX_NODES + 1, 0  # met again inside itself: without end
@@ -211,8 +215,10 @@ def _measure(node: Node, known: dict[Node, tuple[int, int]]) -> tuple[int, int]:
     return known[node]
 
 
-def _refuse(*, nodes: int = 0, depth: int = 0) -> None:
+def _refuse(*, nodes: int = 0, depth: int = 0, chars: int = 0) -> None:
     if nodes > MAX_NODES:
         raise LimitError(f"A YAML text has more than {MAX_NODES:,} nodes in its aliases.")
     if depth > MAX_DEPTH:
         raise LimitError(f"A YAML text is nested more than {MAX_DEPTH} deep.")
+    if chars > MAX_VALUE_CHARS:
+        raise LimitError(f"A YAML text has a number or date of {chars:,} characters.")

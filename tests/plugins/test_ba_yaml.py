@@ -189,11 +189,18 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
         (MERGES, "aliases"),
         ("- &a " + str(["x"] * 1000) + "\n" + "- *a\n" * 1000, "aliases"),
         ("&a [*a]", "aliases"),
+        ("- 1" + ":1" * 100_000, "number"),
+        ("- 2020-01-01\n- 1" + ":1" * 100_000, "number"),
     ],
 )
 def test_a_text_past_a_limit_is_refused_at_once(text: str, what: str) -> None:
     with pytest.raises(safe_yaml.LimitError, match=what):
         safe_yaml.load(text)
+
+
+@pytest.mark.parametrize("text", [">" * 900_000 + "\n#", "!" * 900_000, "a#" * 450_000])
+def test_looking_for_what_the_loaders_disagree_on_takes_linear_time(text: str) -> None:
+    assert outcome(safe_yaml.load, text) in ("refused", repr(text))
 
 
 def test_a_limit_is_neither_a_refusal_of_the_metric_nor_a_value_error() -> None:
