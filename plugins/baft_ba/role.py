@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from baft import Field
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from baft import Example, Field, Message, Prediction, Prompt, example_id
+
+from . import safe_yaml
+from .reading import Reader
+
+if TYPE_CHECKING:
+    from baft import Extraction, Generation
 
 TASK = "You are a business analyst. Write the business requirements for the concept."
 
@@ -34,9 +45,11 @@ OUTPUTS = (
     ),
 )
 
-INSTRUCTION = (
-    f"{TASK}\n\nAnswer with one YAML document that has these keys:\n"
-    + "\n".join(f"- {field.name}: {field.description}" for field in OUTPUTS)
+ITEM = ("id", "description", "priority")
+"""Keys of one item of a list, in the order in which they are written."""
+
+INSTRUCTION = f"{TASK}\n\nAnswer with one YAML document that has these keys:\n" + "\n".join(
+    f"- {field.name}: {field.description}" for field in OUTPUTS
 )
 """Shared by all examples and sent first, so that a backend can keep its prefix."""
 
@@ -44,3 +57,163 @@ INSTRUCTION = (
 def render(concept: str) -> str:
     """The user message for one concept: the instruction, then the concept."""
     return f"{INSTRUCTION}\n\nConcept: {concept.strip()}"
+
+
+class BusinessAnalyst:
+    """The role ``ba``."""
+
+    name = "ba"
+    task = TASK
+    inputs: tuple[Field, ...] = INPUTS
+    outputs: tuple[Field, ...] = OUTPUTS
+    metric = "ba_requirements"
+    answer_label = "yaml REQUIREMENTS"
+
+    def __init__(self) -> None:
+        self._reader = Reader(OUTPUTS)
+
+    def example(self, row: Mapping[str, Any]) -> Example:
+        """Read one line of a dataset.
+
+        ``{"concept", "requirements"}`` is the shape to write; ``{"input": {"concept",
+        "requirements_yaml"}}`` is read too, and lists may be YAML text in either. Without
+        requirements there is no reference. Everything else becomes tags.
+
+        Raises:
+            ValueError: saying what is wrong with it.
+        """
+        tags = dict(row)
+        given = tags.pop("id", None)
+        if "concept" not in row and "input" in row:
+            inner = tags.pop("input")
+            if not isinstance(inner, Mapping):
+                raise ValueError(f"input is {_kind(inner)}, not a mapping with a concept")
+            tags |= inner
+        requirements = tags.pop("requirements", None)
+        if requirements is None and "requirements_yaml" in tags:
+            requirements = _document(tags.pop("requirements_yaml"))
+        concept = tags.pop("concept", None)
+        if concept is None:
+            raise ValueError("the concept is missing")
+        if not isinstance(concept, str):
+            raise ValueError(f"the concept is {_kind(concept)}, not text")
+        if not concept.strip():
+            raise ValueError("the concept is empty")
+        reference = None
+        if requirements is not None:
+            reference = _reference(requirements)
+            others = {key: value for key, value in requirements.items() if key not in reference}
+            if others:
+                tags["requirements"] = others
+        inputs = {"concept": concept}
+        return Example(
+            id=example_id(inputs) if given is None else _id(given),
+            inputs=inputs,
+            reference=reference,
+            tags=tags,
+        )
+
+    def prompt(self, example: Example) -> Prompt:
+        """One user message; its head is the same for every example."""
+        content = render(example.inputs["concept"])
+        return Prompt(
+            example_id=example.id,
+            inputs=example.inputs,
+            messages=(Message(role="user", content=content),),
+        )
+
+    def target(self, example: Example) -> str:
+        """The reference as one YAML document: what models are trained to write, to the letter.
+
+        Keys and items in the order of the outputs, each scalar on one line, text unescaped, no
+        newline at the end.
+
+        Raises:
+            ValueError: the example has no reference.
+        """
+        if example.reference is None:
+            raise ValueError(f"example {example.id} has no requirements to learn from")
+        document: dict[str, Any] = {}
+        for field in OUTPUTS:
+            if field.name in example.reference:
+                value = example.reference[field.name]
+                if field.kind == "list":
+                    value = [{key: item[key] for key in ITEM if key in item} for item in value]
+                document[field.name] = value
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10**9)
+        return text.removesuffix("\n")
+
+    def parse(self, generation: Generation, extraction: Extraction) -> Prediction:
+        """Read the output fields; see ``reading`` for what is taken away and for validity.
+
+        A generation with fields and text comes from DSPy: its fields are read one by one. One with
+        fields and no text is a replayed object: its fields are the prediction, untouched.
+
+        Where the validity is ``as_is``, both settings give the same prediction, so whoever wants
+        both needs to ask only once.
+        """
+        if generation.fields is None:
+            return self._reader.text(generation.text, extraction)
+        if generation.text:
+            return self._reader.fields(generation.fields, extraction)
+        validity = self._reader.fields(generation.fields, "strict").validity
+        return Prediction(fields=dict(generation.fields), validity=validity)
+
+
+def _reference(requirements: Any) -> dict[str, Any]:
+    """The output fields of the requirements, their lists as lists of mappings."""
+    if not isinstance(requirements, Mapping):
+        raise ValueError(f"requirements is {_kind(requirements)}, not a mapping")
+    reference: dict[str, Any] = {}
+    for field in OUTPUTS:
+        if field.name in requirements:
+            value = requirements[field.name]
+            reference[field.name] = _list(field, value) if field.kind == "list" else value
+            if field.kind == "text" and not isinstance(value, str):
+                raise ValueError(f"{field.name} is {_kind(value)}, not text")
+    if not reference:
+        keys = ", ".join(map(str, requirements)) or "nothing"
+        raise ValueError(f"requirements holds {keys}, but none of the fields of a document")
+    return reference
+
+
+def _list(field: Field, value: Any) -> list[Any]:
+    if isinstance(value, str):
+        value = _loaded(field.name, value)
+    if not isinstance(value, list):
+        raise ValueError(f"{field.name} is {_kind(value)}, not a list")
+    for number, item in enumerate(value, start=1):
+        if not isinstance(item, Mapping):
+            raise ValueError(f"item {number} of {field.name} is {_kind(item)}, not a mapping")
+    return value
+
+
+def _document(text: Any) -> Any:
+    if not isinstance(text, str):
+        raise ValueError(f"requirements_yaml is {_kind(text)}, not text")
+    return _loaded("requirements_yaml", text)
+
+
+def _loaded(name: str, text: str) -> Any:
+    try:
+        return safe_yaml.load(text)
+    except (*safe_yaml.REFUSED, *safe_yaml.CRASHED) as error:
+        raise ValueError(f"{name} is not YAML: {safe_yaml.reason(error)}") from error
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"the id is {_kind(value)}, not text")
+    if not str(value).strip():
+        raise ValueError("the id is empty")
+    return str(value)
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words.
+
+    >>> _kind([]), _kind("x"), _kind(None)
+    ('a list', 'text', 'null')
+    """
+    words = {str: "text", list: "a list", dict: "a mapping", bool: "a boolean", type(None): "null"}
+    return words.get(type(value), f"a {type(value).__name__}")
