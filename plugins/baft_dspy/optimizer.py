@@ -125,8 +125,8 @@ class Mipro:
             lm.batch_size if lm.batch_size > 1 else lm.max_concurrency or 8
         )
         batcher = Batcher(lm, threads=threads)
-        own = chosen.prompt_lm is None or chosen.prompt_lm is lm
-        prompter = batcher if own or not chosen.prompt_lm else Batcher(chosen.prompt_lm, threads=1)
+        other = chosen.prompt_lm
+        prompter = batcher if other is None or other is lm else Batcher(other, threads=1)
         try:
             run = _Run(role, metric, chosen, batcher, prompter, log)
             facts = _facts(role, metric, lm, output, options, chosen, threads)
