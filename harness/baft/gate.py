@@ -142,6 +142,7 @@ def decide(
         next_steps=_next_steps(report, policy, best, incumbent, applied, bool(passing)),
         run=report.run_id,
         considered=considered,
+        policy=policy,
     )
 
 

@@ -519,6 +519,8 @@ class Decision:
     """The run's id."""
     considered: Mapping[str, tuple[RuleResult, ...]] = field(default_factory=dict)
     """Every other candidate's rules, by arm."""
+    policy: Policy | None = None
+    """The policy it was taken by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

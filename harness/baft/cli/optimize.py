@@ -25,7 +25,18 @@ def optimize(
     metric: Annotated[str | None, typer.Option(help="Default: the role's own.")] = None,
     optimizer: Annotated[str, typer.Option(help="As `baft plugins` lists them.")] = "mipro",
     num_candidates: Annotated[int, typer.Option(min=1)] = 8,
-    num_trials: Annotated[int, typer.Option(min=1)] = 10,
+    num_trials: Annotated[
+        int | None, typer.Option(min=1, help="Default: DSPy's rule for the candidates.")
+    ] = None,
+    propose: Annotated[bool, typer.Option(help="Let --prompt-lm write instructions.")] = True,
+    hints: Annotated[bool, typer.Option(help="Try instructions made of the role's fields.")] = True,
+    instructions_file: Annotated[
+        Path | None, typer.Option(help="Further instructions to try, between lines of ---.")
+    ] = None,
+    demo_threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the best score a demo needs.")
+    ] = 0.8,
+    auto: Annotated[str | None, typer.Option(help="light, medium or heavy.")] = None,
     max_bootstrapped_demos: Annotated[int, typer.Option(min=0)] = 2,
     max_labeled_demos: Annotated[int, typer.Option(min=0)] = 2,
     minibatch: Annotated[bool, typer.Option(help="Score trials on part of the set.")] = True,
@@ -34,6 +45,8 @@ def optimize(
     max_errors: Annotated[int, typer.Option(min=0)] = 10,
     temperature: Annotated[float, typer.Option()] = 0.7,
     max_tokens: Annotated[int, typer.Option(min=1)] = 2048,
+    num_ctx: Annotated[int, typer.Option(min=1)] = 8192,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
     seed: Annotated[int, typer.Option()] = 42,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     allow_download: Annotated[bool, typer.Option(help="Model hubs may be asked.")] = False,
@@ -51,11 +64,17 @@ def optimize(
     if val is not None:
         selection = read_dataset(val, player)
         fit, select, how = data.examples, selection.examples, f"--val {val}"
+        selected_sha256 = selection.sha256
     else:
         fit, select = split(data.examples, 0.2, seed)
+        selected_sha256 = data.sha256
         how = f"{len(select)} of the {len(data.examples)} training examples, drawn with seed {seed}"
     context = here.plugins.context(
-        env=here.env, role=player, device=device, allow_download=allow_download
+        env=here.env,
+        role=player,
+        device=device,
+        batch_size=batch_size,
+        allow_download=allow_download,
     )
     model = context.open(lm)
     options = {
@@ -64,6 +83,7 @@ def optimize(
         "prompt_lm_spec": prompt_lm or lm,
         "train_dataset": str(train),
         "train_sha256": data.sha256,
+        "val_sha256": selected_sha256,
         "selected_on": how,
     }
     maker = here.plugins.make("optimizers", optimizer)

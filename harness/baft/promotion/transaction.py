@@ -128,7 +128,7 @@ def promote(
             who=by.who,
             host=by.host,
             forced=decision.verdict == "keep",
-            policy=to_data(manifest.policy),
+            policy=to_data(decision.policy or manifest.policy),
         )
         ledger.commit(record, before.path, after.raw)
     return Adoption(promotion=record, diff=diff, service=service, servability=servability)
