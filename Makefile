@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/baft compare pocket
-	$(BIN)/baft promote last --config benchmarks/pocket/config.yaml --dry-run --force
+	$(BIN)/baft promote last --config benchmarks/sample-config.yaml --dry-run --force
 
 test: setup
 	$(BIN)/python -m pytest

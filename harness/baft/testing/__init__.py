@@ -5,37 +5,20 @@ The fake servers need aiohttp, and load it when they start.
 
 from __future__ import annotations
 
-from .answers import (
-    BROKEN,
-    BUSY,
-    DROPPED,
-    ERROR_IN_200,
-    FAULTS,
-    LIMITED,
-    TRUNCATED,
-    Answer,
-    Asked,
-    failing_first,
-)
+from .answers import Answer, Asked, Fault, failing_first
 from .contracts import check_backend, check_metric, check_role, prompt_of
 from .fake_backend import FakeBackend
 from .fake_ollama import FakeModel, FakeOllama
 from .fake_openai import FakeOpenAI
 
 __all__ = [
-    "BROKEN",
-    "BUSY",
-    "DROPPED",
-    "ERROR_IN_200",
-    "FAULTS",
-    "LIMITED",
-    "TRUNCATED",
     "Answer",
     "Asked",
     "FakeBackend",
     "FakeModel",
     "FakeOllama",
     "FakeOpenAI",
+    "Fault",
     "check_backend",
     "check_metric",
     "check_role",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any, Literal
 
 
@@ -33,26 +34,23 @@ class Answer:
     """Drop the connection before the first byte, or within the body."""
 
 
-BUSY = Answer(status=503, error="server busy, please try again.  maximum pending requests exceeded")
-"""A full queue, in Ollama's words (two spaces are its own)."""
+class Fault(Enum):
+    """Six ways to fail that another try may cure."""
 
-BROKEN = Answer(status=500, error="model runner has unexpectedly stopped")
-"""The model crashed under the server."""
-
-LIMITED = Answer(status=429, error="too many requests", retry_after="0")
-"""A rate limit that may be tried again at once."""
-
-DROPPED = Answer(cut="before")
-"""The connection closes without an answer."""
-
-TRUNCATED = Answer(text="An answer that never arrives whole.", cut="within")
-"""The connection closes within the body."""
-
-ERROR_IN_200 = Answer(text="Half an answer", error="unexpected EOF")
-"""Status 200, and then an error."""
-
-FAULTS = (BUSY, BROKEN, LIMITED, DROPPED, TRUNCATED, ERROR_IN_200)
-"""Six ways to fail that another try may cure."""
+    BUSY = Answer(
+        status=503, error="server busy, please try again.  maximum pending requests exceeded"
+    )
+    """A full queue, in Ollama's words (two spaces are its own)."""
+    BROKEN = Answer(status=500, error="model runner has unexpectedly stopped")
+    """The model crashed under the server."""
+    LIMITED = Answer(status=429, error="too many requests", retry_after="0")
+    """A rate limit that may be tried again at once."""
+    DROPPED = Answer(cut="before")
+    """The connection closes without an answer."""
+    TRUNCATED = Answer(text="An answer that never arrives whole.", cut="within")
+    """The connection closes within the body."""
+    ERROR_IN_200 = Answer(text="Half an answer.", error="unexpected EOF")
+    """Status 200, and then an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,26 +71,30 @@ class Asked:
     """1 where this text is asked for the first time."""
 
 
-Answers = str | Answer | Mapping[str, str | Answer] | Callable[[Asked], str | Answer]
+Reply = str | Answer | Fault
+
+Answers = Reply | Mapping[str, Reply] | Callable[[Asked], Reply]
 """One answer for all; a table by a part of the prompt's text; or a function of the request."""
 
 
 def answer_to(answers: Answers, asked: Asked) -> Answer:
     """The answer to one request; 500 where a table holds none."""
-    found: str | Answer | None
+    found: Reply | None
     if isinstance(answers, Mapping):
         found = next((answers[part] for part in answers if part in asked.text), None)
-    elif callable(answers):
-        found = answers(asked)
-    else:
+    elif isinstance(answers, str | Answer | Fault):
         found = answers
+    else:
+        found = answers(asked)
+    if isinstance(found, Fault):
+        return found.value
     if found is None:
         return Answer(status=500, error=f"the table holds no answer to {asked.text[:60]!r}")
     return found if isinstance(found, Answer) else Answer(text=found)
 
 
 def failing_first(
-    answers: Answers, *, faults: tuple[Answer, ...] = FAULTS, tenths: int = 9
+    answers: Answers, *, faults: Sequence[Fault | Answer] = tuple(Fault), tenths: int = 9
 ) -> Callable[[Asked], Answer]:
     """Let the first attempt of ``tenths`` in ten prompts fail, in every way of ``faults`` in turn.
 
@@ -105,9 +107,8 @@ def failing_first(
         if asked.attempt > 1:
             return answer_to(answers, asked)
         firsts += 1
-        if firsts % 10 >= tenths:
-            return answer_to(answers, asked)
-        return faults[firsts % len(faults)]
+        failing = (firsts - 1) % 10 < tenths
+        return answer_to(faults[firsts % len(faults)] if failing else answers, asked)
 
     return answer
 

@@ -33,9 +33,9 @@ class FakeServer:
         """Most requests that were being answered at the same time."""
         self._at_once = 0
         self._attempts: Counter[str] = Counter()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._runner: web.AppRunner | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
 
     def __enter__(self) -> Self:
         """Start to listen on a free port.
@@ -47,6 +47,8 @@ class FakeServer:
             import aiohttp.web  # noqa: F401
         except ModuleNotFoundError as error:
             raise UsageError("The fake servers need aiohttp.", "pip install aiohttp") from error
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(timeout=30)
         return self

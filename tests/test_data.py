@@ -1,0 +1,111 @@
+"""The shipped data is what its card says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from baft import Prediction
+from baft.audit import words_of
+from baft.loader import load_plugins
+from baft.store import file_sha256, find_benchmark, read_dataset
+
+FOLDER = Path(__file__).parents[1] / "artifacts" / "synthetic"
+TRAIN, VAL = FOLDER / "ba_train_v2_fixed.jsonl", FOLDER / "ba_val_v2_fixed.jsonl"
+LISTS = {
+    "functional_requirements": ("FR", 4, 8),
+    "non_functional_requirements": ("NFR", 3, 6),
+    "constraints": ("C", 2, 4),
+}
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+ALL = [*rows(TRAIN), *rows(VAL)]
+
+
+def test_there_are_98_and_22():
+    assert (len(rows(TRAIN)), len(rows(VAL))) == (98, 22)
+
+
+@pytest.mark.parametrize("path", [TRAIN, VAL])
+def test_every_reference_reaches_the_attainable_maximum(path):
+    plugins = load_plugins()
+    role, metric = plugins.role("ba"), plugins.metric("ba_requirements")
+    for example in read_dataset(path, role).examples:
+        prediction = Prediction(fields=example.reference, validity="as_is")
+        assert metric.score(example, prediction).value == metric.attainable_max
+
+
+def test_lists_have_the_promised_lengths_ids_and_priorities():
+    for row in ALL:
+        for key, (prefix, least, most) in LISTS.items():
+            items = row["requirements"][key]
+            assert least <= len(items) <= most, row["concept"]
+            assert [i["id"] for i in items] == [f"{prefix}{n:03}" for n in range(1, len(items) + 1)]
+            assert {i["priority"] for i in items} <= {"High", "Medium", "Low"}
+            assert all(list(i) == ["id", "description", "priority"] for i in items)
+
+
+def test_descriptions_have_100_to_600_characters():
+    assert all(100 <= len(row["requirements"]["description"]) <= 600 for row in ALL)
+
+
+def test_languages_tiers_and_industries_are_balanced():
+    langs = Counter(row["lang"] for row in ALL)
+    assert langs == {"en": 90, "es": 30}
+    assert Counter(row["tier"] for row in ALL) == {"simple": 40, "medium": 40, "corporate": 40}
+    assert len({row["industry"] for row in ALL}) >= 40
+
+
+def test_no_two_examples_are_about_the_same_words():
+    """No pair of concepts shares more than half of its words, within or across the files."""
+    concepts = [set(words_of(row["concept"])) for row in ALL]
+    for i, one in enumerate(concepts):
+        for other in concepts[:i]:
+            assert len(one & other) / len(one | other) < 0.5
+
+
+def test_no_sentence_occurs_twice():
+    texts = Counter(
+        item["description"] for row in ALL for key in LISTS for item in row["requirements"][key]
+    )
+    assert texts.most_common(1)[0][1] == 1
+
+
+def test_no_text_needs_quoting():
+    def texts(value):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            for item in value:
+                yield from texts(item)
+        else:
+            for item in value.values():
+                yield from texts(item)
+
+    for row in ALL:
+        for text in texts(row["requirements"]):
+            dumped = yaml.safe_dump(text, allow_unicode=True, width=10**9)
+            assert re.sub(r"\n(\.\.\.\n)?$", "", dumped) == text
+
+
+def test_the_concepts_words_reach_the_reference():
+    for row in ALL:
+        concept = {w for w in words_of(row["concept"]) if len(w) > 3}
+        found = concept & set(words_of(row["requirements"]))
+        assert len(found) / len(concept) >= 0.6, row["concept"]
+
+
+def test_the_card_and_the_benchmarks_name_the_files_hashes():
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert file_sha256(TRAIN) in card
+    assert file_sha256(VAL) in card
+    for name in ("ba", "pocket"):
+        assert find_benchmark(name, None).dataset_sha256 == file_sha256(VAL)
