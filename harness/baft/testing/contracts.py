@@ -110,10 +110,9 @@ async def _check_generating(backend: Backend, prompts: Sequence[Prompt]) -> None
                 _check_answers(batch, await backend.generate(batch, DECODING))
         width = min(backend.max_concurrency or 8, 8)
         for i in range(0, len(prompts), width):
-            calls = [backend.generate([prompt], DECODING) for prompt in prompts[i : i + width]]
-            for prompt, answers in zip(
-                prompts[i : i + width], await asyncio.gather(*calls), strict=True
-            ):
+            some = prompts[i : i + width]
+            calls = [backend.generate([prompt], DECODING) for prompt in some]
+            for prompt, answers in zip(some, await asyncio.gather(*calls), strict=True):
                 _check_answers([prompt], answers)
         for text in ("", "\x00 🦊", "half a character: \ud800", "word " * (HUGE // 5)):
             with suppress(BackendError):  # may be refused, but in no other way
@@ -123,12 +122,12 @@ async def _check_generating(backend: Backend, prompts: Sequence[Prompt]) -> None
         await backend.close()
 
 
-def _check_answers(batch: Sequence[Prompt], answers: object) -> None:
+def _check_answers(batch: Sequence[Prompt], answers: Any) -> None:
     _must(isinstance(answers, list), "generate() must return a list")
-    _must(all(isinstance(a, Generation) for a in answers), "a list of Generation")  # type: ignore[attr-defined]
-    asked, given = [p.example_id for p in batch], [a.example_id for a in answers]  # type: ignore[attr-defined]
+    _must(all(isinstance(a, Generation) for a in answers), "generate() must return Generations")
+    asked, given = [p.example_id for p in batch], [a.example_id for a in answers]
     _must(asked == given, f"asked for {asked}, generate() answered {given}: one each, in order")
-    for answer in answers:  # type: ignore[attr-defined]
+    for answer in answers:
         _must(isinstance(answer.text, str), "the text of a generation must be a string")
         tokens = (answer.prompt_tokens, answer.completion_tokens)
         _must(all(t is None or t >= 0 for t in tokens), f"token counts {tokens} below 0")
