@@ -1,0 +1,260 @@
+"""``ollama:MODEL[:TAG][@URL]``: a model on an Ollama server, by its native chat API.
+
+The OpenAI-compatible API of the same server knows no ``num_ctx`` and has other defaults, so that it
+would not be the same model. Options always go inside ``options``: Ollama ignores them elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+import ollama
+
+from baft import BackendError, Decoding, Generation, Prompt, UsageError, did_you_mean, digest
+
+from . import server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from baft import Context
+
+KEEP_ALIVE = "10m"
+"""How long the model stays loaded after an answer: longer than any pause within a run."""
+
+FINISH = {"stop": "stop", "length": "length"}
+
+LOADING_S = 1.0
+"""From so many seconds on, the time a model took to load is noted."""
+
+
+def open_backend(target: str, context: Context) -> OllamaBackend:
+    """Open ``MODEL[:TAG][@URL]``.
+
+    Raises:
+        UsageError: no model, an address that cannot be read, or credentials in the spec.
+    """
+    model, _, url = target.partition("@")
+    if not model:
+        raise UsageError(
+            "An ollama spec without a model.", "Write ollama:MODEL or ollama:MODEL@URL."
+        )
+    address = server.read_address(url or context.env.get("OLLAMA_HOST", ""))
+    if url and address.auth:
+        raise UsageError(
+            f"The spec of {model!r} holds a password, which a report would show.",
+            "Put it into OLLAMA_HOST: http://NAME:PASSWORD@HOST:PORT.",
+        )
+    return OllamaBackend(f"ollama:{target}", model, address, context.env.get("OLLAMA_API_KEY"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """What the server says of the model."""
+
+    digest: str
+    template: str
+    parameters: tuple[str, ...]
+    """Lines of the Modelfile, sorted: the server gives them in another order each time."""
+    details: Mapping[str, Any]
+    server_version: str
+
+
+class OllamaBackend:
+    """Asks one model on one server; belongs to the event loop that asks first."""
+
+    batch_size: int = 1
+    max_concurrency: int | None = None
+
+    def __init__(
+        self, spec: str, model: str, address: server.Address, api_key: str | None = None
+    ) -> None:
+        self.spec = spec
+        self._model = model
+        self._url = address.url
+        self._options: dict[str, Any] = {
+            "auth": address.auth,
+            "headers": {"authorization": f"Bearer {api_key}"} if api_key else {},
+        }
+        self._client: ollama.AsyncClient | None = None
+        self._served: _Served | None = None
+
+    def fingerprint(self) -> str:
+        """Hash of the model's digest, its template and its parameters; not of its name.
+
+        Raises:
+            BackendError: the server is down or has no such model.
+        """
+        served = self._look()
+        return digest(
+            {
+                "ollama": served.digest,
+                "template": served.template,
+                "parameters": served.parameters,
+            }
+        )
+
+    def describe(self) -> Mapping[str, Any]:
+        """The model as the server knows it.
+
+        Raises:
+            BackendError: the server is down or has no such model.
+        """
+        served = self._look()
+        return {
+            "provider": "ollama",
+            "model": self._model,
+            "url": self._url,
+            "identity": "content",
+            "digest": served.digest,
+            "family": served.details.get("family"),
+            "parameter_size": served.details.get("parameter_size"),
+            "quantization": served.details.get("quantization_level"),
+            "template_sha256": hashlib.sha256(served.template.encode()).hexdigest(),
+            "parameters": list(served.parameters),
+            "server_version": served.server_version,
+        }
+
+    async def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Generation]:
+        """Ask for each prompt.
+
+        Raises:
+            BackendError: the server failed; ``retryable`` where another try may help.
+        """
+        return [await self._ask(prompt, decoding) for prompt in prompts]
+
+    async def close(self) -> None:
+        """Close the connections; the model stays loaded for whoever else uses it."""
+        if self._client is not None:
+            await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def _ask(self, prompt: Prompt, decoding: Decoding) -> Generation:
+        if self._client is None:
+            self._client = ollama.AsyncClient(
+                self._url,
+                timeout=server.TIMEOUT,
+                transport=server.transport(self._url),
+                event_hooks={"response": [self._check_async]},
+                **self._options,
+            )
+        started = time.perf_counter()
+        with _told_apart(self._url):
+            reply = await self._client.chat(
+                self._model,
+                [{"role": m.role, "content": m.content} for m in prompt.messages],
+                stream=False,
+                options={
+                    "temperature": decoding.temperature,
+                    "num_predict": decoding.max_tokens,
+                    "seed": decoding.seed,
+                    "num_ctx": decoding.num_ctx,
+                },
+                keep_alive=KEEP_ALIVE,
+            )
+        return Generation(
+            example_id=prompt.example_id,
+            text=reply.message.content or "",
+            finish_reason=FINISH.get(reply.done_reason or "", "unknown"),  # type: ignore[arg-type]
+            prompt_tokens=reply.prompt_eval_count,
+            completion_tokens=reply.eval_count,
+            latency_s=time.perf_counter() - started,
+            notes=tuple(_notes(reply, decoding.num_ctx)),
+        )
+
+    def _look(self) -> _Served:
+        if self._served is None:
+            client = httpx.Client(
+                base_url=self._url,
+                follow_redirects=True,
+                event_hooks={"response": [self._check]},
+                timeout=server.LOOK_TIMEOUT_S,
+                trust_env=server.uses_proxy(self._url),
+                **self._options,
+            )
+            with client, _told_apart(self._url):
+                self._served = self._ask_about(client)
+        return self._served
+
+    def _ask_about(self, client: httpx.Client) -> _Served:
+        try:
+            tags = {tag["name"]: tag for tag in client.get("/api/tags").json()["models"]}
+            name = _with_tag(self._model)
+            if name not in tags:
+                raise server.not_pulled(self._url, self._model, did_you_mean(self._model, tags))
+            shown = client.post("/api/show", json={"model": self._model}).json()
+            return _Served(
+                digest=tags[name]["digest"],
+                template=shown.get("template") or "",
+                parameters=tuple(sorted((shown.get("parameters") or "").splitlines())),
+                details=shown.get("details") or {},
+                server_version=client.get("/api/version").json()["version"],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BackendError(
+                f"What answers at {self._url} is no Ollama server.",
+                "Write ollama:MODEL@http://HOST:11434.",
+                gone=True,
+            ) from error
+
+    def _check(self, response: httpx.Response) -> None:
+        response.read()
+        server.check(response, self._url, self._model)
+
+    async def _check_async(self, response: httpx.Response) -> None:
+        await response.aread()
+        server.check(response, self._url, self._model)
+
+
+@contextmanager
+def _told_apart(url: str) -> Iterator[None]:
+    """Turn what the clients raise into a ``BackendError``."""
+    try:
+        yield
+    except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        raise server.broken_call(error, url) from error
+    except UnicodeEncodeError as error:
+        raise BackendError("The prompt holds half a character (a lone surrogate).") from error
+    except ValueError as error:  # no JSON, or not the keys of a chat answer
+        raise BackendError(
+            f"{url} sent an answer that is cut off or none.", retryable=True
+        ) from error
+
+
+def _with_tag(model: str) -> str:
+    """The name as the server lists it: ``latest`` where no tag is given."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+def _notes(reply: ollama.ChatResponse, num_ctx: int) -> Iterator[str]:
+    text = reply.message.content or ""
+    if not text.strip():
+        yield "The answer is empty."
+    if reply.message.thinking:
+        yield f"Thinking of {len(reply.message.thinking)} characters is not part of the answer."
+    if "<think>" in text:
+        yield "The answer holds a thinking block."
+    if reply.done_reason not in FINISH:
+        yield f"The server ended the answer with {reply.done_reason!r}."
+    if _looks_cut(reply.prompt_eval_count or 0, num_ctx):
+        yield (
+            f"The prompt may have been cut in silence: {reply.prompt_eval_count} tokens of it were "
+            f"read with num_ctx {num_ctx}."
+        )
+    loading_s = (reply.load_duration or 0) / 1e9
+    if loading_s > LOADING_S:
+        yield f"{loading_s:.1f} s of the latency went into loading the model."
+
+
+def _looks_cut(prompt_tokens: int, num_ctx: int) -> bool:
+    """Is the count close to the window, or to the half that a shift of the window leaves?
+
+    Ollama cuts without a word (ollama#3839, #4967, #7987); the counts are all there is to see.
+    """
+    near = max(2, num_ctx // 200)
+    return prompt_tokens >= num_ctx - near or abs(prompt_tokens - num_ctx // 2) <= near

@@ -1,0 +1,191 @@
+"""An Ollama server: where it is, how to reach it, and what its errors mean."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from baft import BackendError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PORT = 11434
+"""Ollama's own default; an address with a scheme gets that scheme's port, as in Ollama."""
+
+LOCAL = {"127.0.0.1", "::1", "localhost"}
+
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""What a server listens on to be reached from everywhere, and where it is reached from here."""
+
+TIMEOUT = httpx.Timeout(connect=10, read=3600, write=60, pool=None)
+"""Seconds. The engine has its own total for each request; this only ends what hangs for ever."""
+
+LOOK_TIMEOUT_S = 30.0
+"""For questions about the model, which no model has to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server is."""
+
+    url: str
+    """Scheme, host, port and path; never credentials."""
+    auth: tuple[str, str] | None
+    """Name and password for basic authentication."""
+
+
+def read_address(text: str) -> Address:
+    """An address in any form that ``OLLAMA_HOST`` may have.
+
+    >>> read_address("gpu-box").url, read_address("https://gpu-box/ollama/").url
+    ('http://gpu-box:11434', 'https://gpu-box:443/ollama')
+
+    Raises:
+        UsageError: it is none.
+    """
+    text = text.strip().strip("\"'")
+    scheme, given, rest = text.partition("://")
+    if not given:
+        scheme, rest = "http", text
+    if rest.count(":") > 1 and "[" not in rest and "@" not in rest:
+        rest = f"[{rest}]"  # IPv6 without its brackets
+    default = {"http": 80, "https": 443}.get(scheme) if given else PORT
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        port = parts.port or default
+    except ValueError:
+        port = None
+    if port is None or parts.query or parts.fragment:
+        shown = "" if "@" in text else f" {text!r}"  # before an @ there may be a password
+        raise UsageError(
+            f"The address{shown} of the Ollama server cannot be read.",
+            "Write host, host:port or http://host:port.",
+        )
+    host = EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
+    host = f"[{host}]" if ":" in host else host
+    path = parts.path.strip("/")
+    return Address(
+        url=f"{scheme}://{host}:{port}" + (f"/{path}" if path else ""),
+        auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
+    )
+
+
+def uses_proxy(url: str) -> bool:
+    """May a proxy of the environment be used? Not for what runs on this machine."""
+    return urlsplit(url).hostname not in LOCAL
+
+
+def transport(url: str) -> AiohttpTransport:
+    """Connections by aiohttp; the engine bounds how many there are, so the pool does not.
+
+    At 32 requests at once a request costs 0.5 ms of CPU this way, and 1.8 ms with httpx's own pool.
+    """
+    return AiohttpTransport(
+        client=lambda: aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), trust_env=uses_proxy(url)
+        )
+    )
+
+
+def check(response: httpx.Response, url: str, model: str) -> None:
+    """Let a good answer (already read) pass.
+
+    Raises:
+        BackendError: it is none.
+    """
+    status, text = response.status_code, _error_text(response)
+    if status < 400:
+        if text is None:
+            return
+        raise BackendError(f"{url} broke off with an error: {text}.", retryable=True)
+    if status == 404 and text is not None:
+        raise not_pulled(url, model)
+    raise BackendError(
+        f"{url} answered {status}: {text or response.text.strip()[:200]}.",
+        _HINTS.get(status, ""),
+        retryable=status in (408, 429) or status >= 500,
+        gone=status in (401, 403, 404),
+        retry_after_s=retry_after_s(response.headers),
+    )
+
+
+_HINTS = {
+    401: "Set OLLAMA_API_KEY, or put name and password into OLLAMA_HOST.",
+    403: "Set OLLAMA_API_KEY, or put name and password into OLLAMA_HOST.",
+    404: "Is it an Ollama server? Write ollama:MODEL@http://HOST:11434.",
+}
+
+
+def not_pulled(url: str, model: str, nearest: str = "") -> BackendError:
+    """The server is there, the model is not."""
+    return BackendError(
+        f"The Ollama server at {url} has no model {model!r}.",
+        f"{nearest} Run `ollama pull {model}`.".strip(),
+        gone=True,
+    )
+
+
+def broken_call(error: Exception, url: str) -> BackendError:
+    """What an exception of the client means."""
+    if _is_unreachable(error):
+        return BackendError(
+            f"No Ollama server answers at {url}.",
+            "Start it with `ollama serve`, or name another one: ollama:MODEL@URL or OLLAMA_HOST.",
+            retryable=True,  # it may be restarting
+            gone=True,
+        )
+    words = " ".join(str(error).split())[:200] or type(error).__name__
+    return BackendError(f"The answer of {url} was lost on its way: {words}.", retryable=True)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: ``Retry-After`` as a number or as a date."""
+    text = headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _error_text(response: httpx.Response) -> str | None:
+    """The text under ``error``; a good answer is not parsed for it."""
+    if response.status_code < 400 and not response.content.startswith(b'{"error"'):
+        return None
+    try:
+        body: Any = json.loads(response.content)
+    except ValueError:
+        return None
+    if not (isinstance(body, dict) and body.get("error")):
+        return None
+    return str(body["error"]).strip().rstrip(".")
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Was there no connection at all?
+
+    httpx-aiohttp (0.2) raises ``ConnectTimeout`` for broken connections as well; aiohttp's own
+    exception under it tells them apart.
+    """
+    causes = []
+    while error is not None:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    if any(isinstance(cause, aiohttp.ClientError) for cause in causes):
+        never = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+        return any(isinstance(cause, never) for cause in causes)
+    never_by_httpx = (httpx.ConnectError, httpx.ConnectTimeout)
+    return any(isinstance(cause, never_by_httpx) for cause in causes)
