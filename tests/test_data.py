@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from baft import Prediction
 from baft.audit import words_of
 from baft.loader import load_plugins

@@ -1,4 +1,4 @@
-"""Does the metric measure anything here? Constant, shuffled and copied answers, and what they score.
+"""Does the metric measure anything here? What constant, shuffled and copied answers score.
 
 A metric that looks at structure alone gives a template the best mark. So answers that know nothing
 of the example go through the same metric, and a candidate's answers must fit their own example

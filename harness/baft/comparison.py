@@ -1,7 +1,7 @@
 """The main job in one place: open the arms, run them, report, decide.
 
-Commands call ``prepare`` (or ``reopen``), ``run`` and ``conclude``; each stage leaves on disk what the
-next one needs, so any of them can be taken again.
+Commands call ``prepare`` (or ``reopen``), ``run`` and ``conclude``; each stage leaves on disk what
+the next one needs, so any of them can be taken again.
 """
 
 from __future__ import annotations

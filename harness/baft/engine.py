@@ -198,7 +198,7 @@ def _check_answers(batch: list[Prompt], generations: object) -> None:
 
 
 def _retrying(limits: Limits):  # type: ignore[no-untyped-def]
-    """Tenacity's loop: exponential backoff with jitter, ``Retry-After`` obeyed."""
+    """Tenacity's loop: exponential backoff with jitter, ``Retry-After`` obeyed up to the timeout."""
     from tenacity import (
         AsyncRetrying,
         retry_if_exception,
@@ -213,7 +213,7 @@ def _retrying(limits: Limits):  # type: ignore[no-untyped-def]
     def wait(call: RetryCallState) -> float:
         error = call.outcome.exception() if call.outcome else None
         asked = error.retry_after_s if isinstance(error, BackendError) else None
-        return asked if asked is not None else backoff(call)
+        return min(asked, limits.timeout_s) if asked is not None else backoff(call)
 
     return AsyncRetrying(
         stop=stop_after_attempt(limits.retries + 1),

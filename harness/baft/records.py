@@ -109,6 +109,8 @@ class Decoding:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 10):
             raise ValueError(f"temperature must be between 0 and 10, not {self.temperature}")
+        if self.seed < 0:  # servers take a negative seed for a random one
+            raise ValueError(f"seed must not be negative, not {self.seed}")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if self.num_ctx < 1:

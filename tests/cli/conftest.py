@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from baft.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ roles:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """22 examples; ``good`` answers like the references, ``poor`` fails to parse every other time."""
+    """22 examples; ``good`` answers like the references, ``poor`` parses every other time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("COLUMNS", "100")

@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+
 from baft import Decoding, Example, Field, Message, Policy, Prediction, Prompt, Score
 from baft.records import ArmManifest, Limits, Manifest
 

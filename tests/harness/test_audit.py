@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+
 from baft import Example, Prediction, Score
 from baft.audit import Answer, audit_arm, words_of
 
 PRODUCTS = [
-    "vineyard harvest planner", "dental clinic reminders", "ferry ticket kiosk", "library book scanner",
+    "vineyard harvest planner", "dental clinic reminders", "ferry ticket kiosk",
+    "library book scanner",
     "beehive weight sensor", "school canteen menu", "bicycle repair booking", "museum audio guide",
     "wind turbine inspection", "bakery pre-orders", "choir rehearsal calendar", "ski lift passes",
 ]  # fmt: skip

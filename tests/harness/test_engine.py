@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import pytest
+
 from baft import BackendError, Generation
 from baft.engine import ArmGone, Job, run_arm, score_lines, scoring_pool
 from baft.records import Decoding, Limits

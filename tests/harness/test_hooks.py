@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+
 from baft import Decoding, Policy
 from baft.comparison import Asked, conclude, prepare, run
 from baft.loader import load_plugins, tell
@@ -201,7 +202,9 @@ def test_hook_baft_register_reporters(install, compare):
 def test_a_reporter_that_raises_is_reported_and_changes_nothing(install, compare):
     install(
         "own",
-        "import baft\ndef report(report, decision, run): raise OSError('no space')\n@baft.hookimpl\n"
+        "import baft\n"
+        "def report(report, decision, run): raise OSError('no space')\n"
+        "@baft.hookimpl\n"
         "def baft_register_reporters(register): register('own', lambda: report)\n",
     )
     outcome, said = compare()

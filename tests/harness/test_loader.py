@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from baft import PluginError, UsageError
 from baft.loader import load_plugins, tell
 
@@ -51,7 +52,8 @@ def test_a_strangers_plugin_is_loaded_and_listed(install):
             "SystemExit",
         ),
         (
-            "import baft\n@baft.hookimpl\ndef baft_register_backends(register):\n    register(3, 4)",
+            "import baft\n@baft.hookimpl\n"
+            "def baft_register_backends(register):\n    register(3, 4)",
             "needs a name and a factory",
         ),
     ],
@@ -156,7 +158,8 @@ def test_a_path_that_is_nothing_says_what_was_found_and_looked_for(tmp_path):
 def test_a_path_that_is_two_things_names_both(tmp_path, install):
     install(
         "greedy",
-        "import baft\n@baft.hookimpl\ndef baft_recognise_path(path):\n    return f'replay:{path}'\n",
+        "import baft\n@baft.hookimpl\n"
+        "def baft_recognise_path(path):\n    return f'replay:{path}'\n",
     )
     install(
         "other",

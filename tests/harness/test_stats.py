@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from baft import stats
 from hypothesis import given
 from hypothesis import strategies as st
+
+from baft import stats
 
 shares = st.lists(st.integers(0, 14).map(lambda k: k / 14), min_size=2, max_size=30)
 

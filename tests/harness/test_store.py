@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from baft import (
     DataError,
     Decoding,
@@ -121,7 +122,7 @@ def test_an_unknown_benchmark_suggests_the_nearest(tmp_path):
 def test_a_broken_benchmark_names_the_file_and_reason(tmp_path, text, said):
     path = tmp_path / "b.toml"
     path.write_text(text)
-    with pytest.raises(DataError, match="b.toml") as caught:
+    with pytest.raises(DataError, match=r"b\.toml") as caught:
         read_benchmark(path)
     assert said in str(caught.value)
 
@@ -169,7 +170,7 @@ def test_every_record_survives_a_round_trip(record):
 
 def test_an_unknown_key_is_an_error_that_names_where():
     data = {**to_data(Decoding()), "surprise": 1}
-    with pytest.raises(DataError, match="here does not hold a Decoding.*surprise"):
+    with pytest.raises(DataError, match=r"here does not hold a Decoding.*surprise"):
         from_data(Decoding, data, "here")
 
 

@@ -44,7 +44,7 @@ class State:
 
     @property
     def project(self) -> Path:
-        """The project's folder: as given, else the nearest parent that looks like one, else here."""
+        """The folder: as given, else the nearest parent that looks like a project, else here."""
         if self.project_option is not None:
             return self.project_option
         here = Path.cwd()

@@ -117,7 +117,7 @@ def compare(
 
 
 def _models(given: dict[str, str | None], candidates: list[str]) -> dict[str, str] | None:
-    """Arms named on the command line; they replace the benchmark's own. None where there are none."""
+    """Arms named on the command line; they replace the benchmark's own."""
     from ..errors import UsageError
 
     models = {name: spec for name, spec in given.items() if spec is not None}
