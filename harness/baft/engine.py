@@ -198,7 +198,7 @@ def _check_answers(batch: list[Prompt], generations: object) -> None:
 
 
 def _retrying(limits: Limits):  # type: ignore[no-untyped-def]
-    """Tenacity's loop: exponential backoff with jitter, ``Retry-After`` obeyed up to the timeout."""
+    """Tenacity's loop: backoff with jitter; ``Retry-After`` is obeyed up to the timeout."""
     from tenacity import (
         AsyncRetrying,
         retry_if_exception,
