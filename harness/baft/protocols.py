@@ -88,7 +88,11 @@ class Backend(Protocol):
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """JSON-able facts for the report: provider, model, digest, quantization, versions."""
+        """JSON-able facts for the report: provider, model, digest, quantization, versions.
+
+        ``sampling`` says what shapes the draws beside the decoding; arms that differ in it are
+        noted in the report.
+        """
         ...
 
     async def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Generation]:

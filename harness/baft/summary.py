@@ -180,6 +180,10 @@ def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:
                 f"{arm.name}: {arm.usage.truncated} of {arm.expected} outputs were cut off by a "
                 "token limit."
             )
+    samplings = {arm.name: _sampling(arm.config) for arm in arms}
+    if len(set(samplings.values()) - {None}) > 1:
+        parts = "; ".join(f"{name}: {how}" for name, how in samplings.items() if how)
+        notes.append(f"The arms do not draw tokens alike. {parts}.")
     for a, b in combinations(arms, 2):
         if a.fingerprint and a.fingerprint == b.fingerprint:
             notes.append(f"{a.name} and {b.name} are the same model (equal fingerprints).")
@@ -187,3 +191,9 @@ def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:
     if maxima and max(maxima) > manifest.attainable_max + 1e-9:
         notes.append("A score lies above the metric's attainable maximum: check the metric.")
     return notes
+
+
+def _sampling(config: Mapping[str, Any]) -> str | None:
+    """What shapes a model's draws, as it or the model under it says."""
+    under = config.get("lm")
+    return config.get("sampling") or (_sampling(under) if isinstance(under, dict) else None)

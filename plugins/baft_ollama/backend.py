@@ -118,6 +118,7 @@ class OllamaBackend:
             "quantization": served.details.get("quantization_level"),
             "template_sha256": hashlib.sha256(served.template.encode()).hexdigest(),
             "parameters": list(served.parameters),
+            "sampling": "temperature, and the server's top_k and top_p",
             "server_version": served.server_version,
         }
 

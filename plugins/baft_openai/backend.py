@@ -89,6 +89,7 @@ class OpenAIBackend:
             "identity": "name only",
             "listed": self._model in self._entries if self._entries else None,
             "entry": entry,
+            "sampling": "temperature, and the server's top_k and top_p",
         }
 
     async def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Generation]:

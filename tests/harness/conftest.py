@@ -88,7 +88,10 @@ def make_manifest():
             "limits": Limits(retries=2, backoff_s=0.001),
             "policy": Policy(),
             "incumbent": "baseline",
-            "arms": tuple(ArmManifest(name=a, spec=f"fake:{a}", fingerprint=a) for a in arms),
+            "arms": tuple(
+                a if isinstance(a, ArmManifest) else ArmManifest(name=a, spec=a, fingerprint=a)
+                for a in arms
+            ),
         }
         return Manifest(**{**given, **changes})
 
