@@ -1,4 +1,4 @@
-"""Causal language models in this process: backends ``hf`` and ``lora``."""
+"""Causal language models in this process: backends ``hf`` and ``lora``, trainer ``lora``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .backend import LocalBackend
+    from .trainer import LoraTrainer
 
 
 @baft.hookimpl
@@ -17,6 +18,12 @@ def baft_register_backends(register: baft.Register[baft.Backend]) -> None:
     """Offer ``hf:PATH_OR_ID`` and ``lora:ADAPTER_DIR[?base=PATH_OR_ID]``."""
     register("hf", _hf)
     register("lora", _lora)
+
+
+@baft.hookimpl
+def baft_register_trainers(register: baft.Register[baft.Trainer]) -> None:
+    """Offer the trainer ``lora``."""
+    register("lora", _trainer)
 
 
 @baft.hookimpl
@@ -43,3 +50,9 @@ def _lora(target: str, context: baft.Context) -> LocalBackend:
     from .backend import LocalBackend
 
     return LocalBackend.open_adapter(target, context)
+
+
+def _trainer() -> LoraTrainer:
+    from .trainer import LoraTrainer
+
+    return LoraTrainer()

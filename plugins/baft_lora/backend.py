@@ -98,6 +98,7 @@ class LocalBackend:
             **self._described,
             "dtype": self._dtype,
             "device": self._device,
+            "sampling": "temperature alone",
             "parameters": self._parameters,
             "context": self._context_size(),
             "template_sha256": template_sha256(self._tokenizer),
@@ -138,7 +139,8 @@ class LocalBackend:
 
         ids = [prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts]
         limits = self._limits(prompts, ids, decoding.max_tokens)
-        with self._loaded().running(self._sources.adapter) as model:
+        few = loading.few_threads(self._parameters)
+        with self._loaded().running(self._sources.adapter) as model, few:
             started = time.perf_counter()
             try:
                 answers = decode(

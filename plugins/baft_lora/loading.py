@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 SMALL = 1_000_000_000
 """Models with fewer parameters run in float32 on a CPU: exact, and fast enough."""
 
+ONE_THREAD = 100_000_000
+"""Models with fewer parameters run on one thread: a barrier does not pay for operations of 100 us,
+and where another process has one of two cores, each costs a time slice (12 ms a step became 220 on
+5 M parameters; OMP_WAIT_POLICY=passive would also help, but is read before torch is)."""
+
 TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
@@ -275,12 +280,15 @@ def load_weights(path: Path, *, dtype: str, device: str, **options: Any) -> Any:
         model = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=getattr(torch, dtype),
+            device_map={"": device}
+            if device != "cpu" or "quantization_config" in options
+            else None,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
             **options,
         )
-    return model.to(device).eval()
+    return model.eval()
 
 
 def put_on(model: Any, adapter: Path, name: str) -> Any:
@@ -331,6 +339,20 @@ def choose_device(asked: str) -> str:
 def choose_dtype(device: str, parameters: int) -> str:
     """``float32`` for small models on a CPU, else ``bfloat16``."""
     return "float32" if device == "cpu" and parameters < SMALL else "bfloat16"
+
+
+@contextlib.contextmanager
+def few_threads(parameters: int) -> Iterator[None]:
+    """Compute on one thread where the model is small."""
+    import torch
+
+    before = torch.get_num_threads()
+    if parameters < ONE_THREAD:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
