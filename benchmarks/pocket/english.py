@@ -110,6 +110,16 @@ A {noun} and {noun2} {product} that shows {o1} next to {o2} for {actor}.
 Every month {actor} {a1}. The new {product} lets {actor2} {a2} at the same time.
 {Actor} and {actor2} share {o1}; a {product} should tell both when {problem}.
 {O1} and {o2} for {actor} in one {noun} {product}, with {extra}.
+{Actor} {a1} and {a2}.
+{Actor} {a1} and get a warning when {o2} are late.
+{Actor} {a1}, {a2} and {a3} with one {product}.
+The {noun} {noun2} wants {actor} to {a1} themselves when {problem}.
+An app that helps {adj} {actor} {a1} and {a2}.
+{Actor} see {o1}, {o2} and {o3} on one {noun} map.
+{Actor} waiting for {o1} should see {o2} and {a1}.
+A {noun} {product} that reminds {actor} to {a1} every {noun2}.
+Let {actor} {a1} and see when {o2} were last checked, for {gloss}.
+{Actor} record {o1} and {o2} for {gloss} in the field.
 Software for {org} that keeps {o1} and {o2} in one place for {actor} and {actor2}."""
 )
 

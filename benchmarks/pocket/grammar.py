@@ -78,6 +78,10 @@ class Grammar:
                 f"{random.choice(english.OBJECTS)} for {second}",
                 f"{random.choice(english.OBJECTS)} after each {first}",
                 f"{random.choice(english.OBJECTS)} and {second}",
+                f"a {first} of a {self._noun(random, 'en')}",
+                f"the {first} {self._noun(random, 'en')} they need",
+                f"{second} with {adjective} {plural(first)}",
+                f"a {adjective} {first}",
             )
             return random.choice(shapes)
 

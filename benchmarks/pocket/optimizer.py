@@ -32,7 +32,7 @@ def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
 class Optimizer:
     """One step for all parameters of a model; ``rate`` scales both learning rates."""
 
-    def __init__(self, model: nn.Module, muon_lr: float = 0.02, adam_lr: float = 0.003) -> None:
+    def __init__(self, model: nn.Module, muon_lr: float = 0.012, adam_lr: float = 0.002) -> None:
         self.parameters = dict(model.named_parameters())
         self.muon_lr, self.adam_lr = muon_lr, adam_lr
         self.masters = {n: p.detach().float().clone() for n, p in self.parameters.items()}

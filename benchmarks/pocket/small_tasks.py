@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def copying(grammar: Grammar, random: Random, count: int) -> list[tuple[str, str]]:
     """``count`` questions of one kind with their answers."""
-    make = random.choice((_repeat, _repeat, _bullets, _lookup, _concept, _concept))
+    make = random.choice((_repeat, _repeat, _twice, _bullets, _lookup, _concept))
     return [make(grammar, random) for _ in range(count)]
 
 
@@ -35,8 +35,13 @@ def _text(grammar: Grammar, random: Random, low: int = 5, high: int = 25) -> lis
 
 
 def _repeat(grammar: Grammar, random: Random) -> tuple[str, str]:
-    text = " ".join(_text(grammar, random))
+    text = " ".join(_text(grammar, random, 2, 20))
     return f"Repeat the text: {text}", text
+
+
+def _twice(grammar: Grammar, random: Random) -> tuple[str, str]:
+    text = " ".join(_text(grammar, random, 10, 40))
+    return f"Repeat the text twice: {text}", f"{text}\n{text}"
 
 
 def _bullets(grammar: Grammar, random: Random) -> tuple[str, str]:

@@ -81,6 +81,10 @@ Sustituir el papel en {org} por {product} que avise a {actor} sobre {o1}.
 {O1} y {o2} para {actor} en {product} de {noun}, con {extra}.
 {Actor} y {actor2} comparten {o1}; {product} debe avisar a ambos para {a1}.
 Cada mes {actor} tienen que {a1} y {problem}.
+{Actor} quieren {a1}, {a2} y {a3}.
+{Product} donde {actor} registran {o1}, {o2} y {o3}.
+{Actor} de {org} deben {a1} y saber cuándo se pueden {a2}.
+{Product} de {noun} para que {actor} intercambien {o1} y avisen de {o2}.
 Cuando {actor} van a {a1}, {actor2} deberían poder {a2} en el mismo sitio."""
 )
 TITLES = phrases(
