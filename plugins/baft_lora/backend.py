@@ -212,8 +212,8 @@ class LocalBackend:
         """As many rows as half of the memory that the weights leave free can hold."""
         width = 4 if self._dtype == "float32" else 2
         free = _free_memory(self._device) - self._parameters * width
-        by_token = _cache_numbers(self._text) * width
-        rows = int(free / 2 / (by_token * min(self._context_size() or 0, ASSUMED_CONTEXT) or 1))
+        tokens = min(self._context_size() or ASSUMED_CONTEXT, ASSUMED_CONTEXT)
+        rows = int(free / 2 / (_cache_numbers(self._text) * width * tokens))
         return max(1, min(LARGEST_BATCH, rows))
 
     def _base_digest(self) -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PROJECT_MARKS = (".git", "benchmarks", "config.yaml")
 """What the root of a project holds; inside one, an adapter names its base by a relative path."""
 
+INFO = "training_info.json"
+
 INDIFFERENT = frozenset(
     {"allow_download", "base_model", "resume"}
     | {"train_dataset", "val_dataset", "train_sha256", "val_sha256"}
@@ -66,7 +68,16 @@ class LoraTrainer:
         from .run import run
 
         asked = Options.read(options)
-        base = loading.find_model(asked.base_model, allow_download=asked.allow_download)
+        if (output / INFO).is_file() and not asked.resume:
+            raise baft.UsageError(
+                f"{str(output)!r} already holds a training run.",
+                "Go on with --resume, or choose another --output.",
+            )
+        base = loading.find_model(
+            asked.base_model,
+            allow_download=asked.allow_download,
+            point="give --base-model FOLDER",
+        )
         device = loading.choose_device(asked.device)
         precision = _precision(asked, base, device)
         tokenizer = _tokenizer(base)
@@ -77,8 +88,9 @@ class LoraTrainer:
         if not sets[0]:
             raise baft.DataError("There is no example to train on.")
         info = _asked_info(asked, base, precision, device, tokenizer, sets)
-        checkpoint = _open_output(output, info, resume=asked.resume)
-        _write_json(output / "training_info.json", info)
+        checkpoint = _checkpoint(output, info)
+        output.mkdir(parents=True, exist_ok=True)
+        _write_json(output / INFO, info)
         started = time.perf_counter()
         model, found = run(
             asked,
@@ -96,7 +108,7 @@ class LoraTrainer:
         _write_adapter(model, tokenizer, output, _base_name(asked.base_model, base, output))
         info["adapter_sha256"] = loading.adapter_digest(output)
         info["finished"] = True
-        _write_json(output / "training_info.json", info)
+        _write_json(output / INFO, info)
         return info
 
 
@@ -172,22 +184,15 @@ def _precision(options: Options, base: Path, device: str) -> str:
     return "fp32" if loading.choose_dtype(device, parameters) == "float32" else "bf16"
 
 
-def _open_output(output: Path, info: Mapping[str, Any], *, resume: bool) -> Path | None:
+def _checkpoint(output: Path, info: Mapping[str, Any]) -> Path | None:
     """The checkpoint to go on from; None starts from the beginning.
 
     Raises:
-        UsageError: something else was trained there.
+        UsageError: the run there was begun with other options or other data.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    earlier = output / "training_info.json"
-    if not earlier.is_file():
+    if not (output / INFO).is_file():
         return None
-    if not resume:
-        raise baft.UsageError(
-            f"{str(output)!r} already holds a training run.",
-            "Go on with --resume, or choose another --output.",
-        )
-    before = _decisive(loading.read_json(earlier))
+    before = _decisive(loading.read_json(output / INFO))
     different = [
         f"{name} was {before.get(name)!r} and is {value!r}"
         for name, value in _decisive(json.loads(json.dumps(info))).items()

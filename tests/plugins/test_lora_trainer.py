@@ -246,6 +246,13 @@ def test_examples_without_a_reference_are_refused_by_name(base, tmp_path):
         train(base, tmp_path / "out", data=data)
 
 
+def test_a_base_that_is_not_there_comes_with_the_way_to_it(tmp_path):
+    with pytest.raises(baft.DataError, match="someone/absent") as caught:
+        train("someone/absent", tmp_path / "out")
+    assert "--base-model FOLDER" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_to_train_on_is_an_error(base, tmp_path):
     with pytest.raises(baft.DataError, match="no example"):
         train(base, tmp_path / "out", data=[])
