@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .records import Audit, AuditFinding, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from .protocols import Metric
     from .records import Example
@@ -27,6 +28,8 @@ PERMUTATIONS = 999
 RELEVANCE_P = 0.05
 NEAR_COPY = 0.8
 """Jaccard similarity of word triples from which two answers count as copies."""
+BLOCK = 512
+"""Documents compared with all others at once, so that memory grows with their number only."""
 MOST = 0.5
 """Share of copied answers above which the audit fails."""
 
@@ -179,25 +182,39 @@ def _tf_idf(documents: Sequence[Sequence[str]], like: Sequence[Sequence[str]] | 
     return weights / np.where(norms > 0, norms, 1)
 
 
-def _shingles(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
+def shingles(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
+    """The word triples of a text; one that is shorter is a single shingle.
+
+    >>> sorted(shingles(["book", "club", "with", "wine"])), shingles(["wine"])
+    ([('book', 'club', 'with'), ('club', 'with', 'wine')], frozenset({('wine',)}))
+    """
+    if 0 < len(words) < 3:
+        return frozenset([tuple(words)])
     return frozenset(zip(words, words[1:], words[2:], strict=False))
 
 
-def _nearest(
-    documents: Sequence[Sequence[str]], others: Sequence[Sequence[str]] | None = None
-) -> list[float]:
-    """For each document the highest Jaccard similarity of word triples to one of ``others``.
+def near_pairs(
+    documents: Sequence[Sequence[str]],
+    others: Sequence[Sequence[str]] | None = None,
+    *,
+    at_least: float = NEAR_COPY,
+) -> Iterator[tuple[int, int, float]]:
+    """Pairs whose word triples have a Jaccard similarity of ``at_least`` (above 0) or more.
 
-    Without ``others`` to another of the documents. Two empty documents are equal.
+    Yields ``(i, j, similarity)``: an index into the documents and one into ``others``; without
+    ``others`` two indices into the documents, ``i > j``. Two empty documents are equal.
+
+    >>> list(near_pairs([["wine", "club"], ["book", "club"], ["wine", "club"]]))
+    [(2, 0, 1.0)]
     """
     import numpy as np
     from scipy import sparse
 
-    left = [_shingles(words) for words in documents]
-    right = left if others is None else [_shingles(words) for words in others]
+    left = [shingles(words) for words in documents]
+    right = left if others is None else [shingles(words) for words in others]
     column: dict[tuple[str, ...], int] = {}
-    for shingles in (*left, *right):
-        for shingle in shingles:
+    for one in (*left, *right):
+        for shingle in one:
             column.setdefault(shingle, len(column))
 
     def matrix(sets: Sequence[frozenset[tuple[str, ...]]]) -> Any:
@@ -206,18 +223,23 @@ def _nearest(
         ones = np.ones(len(indices), dtype=np.int32)
         return sparse.csr_array((ones, indices, ends), shape=(len(sets), max(1, len(column))))
 
-    common = (matrix(left) @ matrix(right).T).toarray()  # (len(left), len(right))
-    sizes = np.array([[len(s)] for s in left]) + np.array([len(s) for s in right])
-    union = sizes - common
-    similarity = np.where(union > 0, common / np.maximum(union, 1), 1.0)
-    if others is None:
-        np.fill_diagonal(similarity, 0.0)
-    return [float(row.max()) if len(row) else 0.0 for row in similarity]
+    sizes = np.array([len(one) for one in left]), np.array([len(one) for one in right])
+    empty = np.flatnonzero(sizes[1] == 0).tolist()
+    transposed = matrix(right).T.tocsr()
+    for start in range(0, len(left), BLOCK):
+        common = (matrix(left[start : start + BLOCK]) @ transposed).tocoo()  # (block, len(right))
+        i, j = common.coords[0] + start, common.coords[1]
+        similarity = common.data / (sizes[0][i] + sizes[1][j] - common.data)
+        wanted = (similarity >= at_least) & ((i > j) | (others is not None))
+        for pair in zip(i[wanted], j[wanted], similarity[wanted], strict=True):
+            yield int(pair[0]), int(pair[1]), float(pair[2])
+    for first in np.flatnonzero(sizes[0] == 0).tolist():
+        yield from ((first, other, 1.0) for other in empty if others is not None or first > other)
 
 
 def _near_copies(sample: Sequence[Answer], tokens: Sequence[Sequence[str]]) -> AuditFinding:
     """The share of answers that nearly repeat another answer of the arm."""
-    copied = [similarity >= NEAR_COPY for similarity in _nearest(tokens)]
+    copied = {index for i, j, _ in near_pairs(tokens) for index in (i, j)}
     return _copies("near_copies", "another of its answers", sample, copied)
 
 
@@ -228,17 +250,17 @@ def _training_copies(
 ) -> AuditFinding:
     """The share of answers that nearly repeat a training answer."""
     known = [words_of(reference) for reference in training]
-    copied = [similarity >= NEAR_COPY for similarity in _nearest(tokens, known)]
+    copied = {i for i, _, _ in near_pairs(tokens, known)}
     return _copies("training_copies", "a training answer", sample, copied)
 
 
-def _copies(name: str, of: str, sample: Sequence[Answer], copied: Sequence[bool]) -> AuditFinding:
-    share = sum(copied) / len(copied) if copied else 0.0
+def _copies(name: str, of: str, sample: Sequence[Answer], copied: AbstractSet[int]) -> AuditFinding:
+    share = len(copied) / len(sample) if sample else 0.0
     return AuditFinding(
         name=name,
         passed=share <= MOST,
         observed=share,
         required=f"at most {MOST:.0%} of the answers",
-        why=f"{sum(copied)} of {len(copied)} answers are near-copies of {of}.",
-        examples=tuple(a.example.id for a, c in zip(sample, copied, strict=True) if c)[:3],
+        why=f"{len(copied)} of {len(sample)} answers are near-copies of {of}.",
+        examples=tuple(sample[i].example.id for i in sorted(copied)[:3]),
     )

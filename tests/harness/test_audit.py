@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from baft import Example, Prediction, Score
-from baft.audit import Answer, audit_arm, words_of
+from baft.audit import Answer, audit_arm, near_pairs, words_of
 
 PRODUCTS = [
     "vineyard harvest planner", "dental clinic reminders", "ferry ticket kiosk",
@@ -87,3 +87,11 @@ def test_the_audit_is_reproducible():
 
 def test_words_are_read_from_nested_values():
     assert words_of({"a": ["Uno dos", {"b": "tres"}], "c": None}) == ["uno", "dos", "tres"]
+
+
+def test_near_pairs_are_what_counting_shingles_gives():
+    one, two = list("abcdefgh"), list("abcdefgx")
+    (pair,) = near_pairs([one, two], at_least=0.5)
+    assert pair == (1, 0, pytest.approx(5 / 7))
+    assert list(near_pairs([one], [two, one, []], at_least=0.9)) == [(0, 1, 1.0)]
+    assert list(near_pairs([[], one, []])) == [(2, 0, 1.0)]
