@@ -15,6 +15,7 @@ from .hookspecs import hookimpl
 from .protocols import (
     Backend,
     Context,
+    Fixer,
     GateRule,
     Metric,
     Optimizer,
@@ -68,6 +69,7 @@ __all__ = [
     "Extraction",
     "Failure",
     "Field",
+    "Fixer",
     "GateRule",
     "Generation",
     "Interrupted",

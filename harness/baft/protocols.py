@@ -7,7 +7,7 @@ import heavy libraries, registering it may not.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -165,6 +165,19 @@ class Role(Protocol):
 
     def parse(self, generation: Generation, extraction: Extraction) -> Prediction:
         """Read the output fields; what cannot be read is absent, never an exception."""
+        ...
+
+
+@runtime_checkable
+class Fixer(Protocol):
+    """What a role may be besides: one that repairs the rows of its datasets."""
+
+    def fix(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row with its form repaired and no content guessed; an equal one if nothing is wrong.
+
+        Raises:
+            ValueError: saying why it cannot be repaired.
+        """
         ...
 
 

@@ -34,6 +34,8 @@ PREFIXES = {
 }
 """Letters that an id begins with, by list."""
 FIELDS = ("title", "description", *PREFIXES)
+ITEM = ("id", "description", "priority")
+"""Keys of one entry of a list, in the order in which they are written."""
 
 
 class RequirementsMetric:

@@ -10,6 +10,8 @@ import yaml
 from baft import Example, Field, Message, Prediction, Prompt, example_id
 
 from . import safe_yaml
+from .fixing import fix_row
+from .metric import ITEM
 from .reading import Reader
 
 if TYPE_CHECKING:
@@ -44,9 +46,6 @@ OUTPUTS = (
         kind="list",
     ),
 )
-
-ITEM = ("id", "description", "priority")
-"""Keys of one item of a list, in the order in which they are written."""
 
 INSTRUCTION = f"{TASK}\n\nAnswer with one YAML document that has these keys:\n" + "\n".join(
     f"- {field.name}: {field.description}" for field in OUTPUTS
@@ -112,6 +111,10 @@ class BusinessAnalyst:
             reference=reference,
             tags=tags,
         )
+
+    def fix(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row with its form repaired, see ``fixing``."""
+        return fix_row(row)
 
     def prompt(self, example: Example) -> Prompt:
         """One user message; its head is the same for every example."""
