@@ -14,6 +14,7 @@ from ..errors import BackendError, BaftError, Interrupted
 from . import (
     ask,
     compare,
+    data,
     decide,
     doctor,
     evaluate,
@@ -73,6 +74,7 @@ app.command("ask")(ask.ask)
 app.command("init")(init.init)
 app.command("plugins")(plugins.plugins)
 app.command("doctor")(doctor.doctor)
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import random
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
+from .files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -30,23 +32,19 @@ class Dataset:
     """One sentence for each invalid line that ``allow_invalid`` passed over."""
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line that is not blank.
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Number (from 1) and bytes, line end included, of each line that is not blank.
+
+    A byte order mark belongs to the file and is left out.
 
     Raises:
-        DataError: the file is missing, or a line is not UTF-8.
+        DataError: the file is missing or cannot be read.
     """
     try:
         with path.open("rb") as stream:
             for number, raw in enumerate(stream, start=1):
-                try:
-                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"{path}, line {number}: not UTF-8 ({error.reason}).",
-                        "Save the file as UTF-8.",
-                    ) from error
-                if line:
+                line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+                if line.decode("utf-8", "replace").strip():
                     yield number, line
     except FileNotFoundError as error:
         raise DataError(
@@ -54,6 +52,22 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line that is not blank.
+
+    Raises:
+        DataError: the file is missing, or a line is not UTF-8.
+    """
+    for number, raw in raw_lines(path):
+        try:
+            yield number, raw.decode().strip()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}, line {number}: not UTF-8 ({error.reason}).",
+                "Save the file as UTF-8.",
+            ) from error
 
 
 def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Dataset:
@@ -67,7 +81,7 @@ def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Data
     first_line: dict[str, int] = {}
     for number, line in read_lines(path):
         try:
-            example = role.example(_row(line))
+            example = role.example(parse_row(line))
             if example.id in first_line:
                 raise ValueError(
                     f"id {example.id!r} was already used in line {first_line[example.id]}"
@@ -93,6 +107,16 @@ def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Data
     )
 
 
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write lines as they are, the last one with an end; whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    texts = (line.decode("utf-8", "surrogateescape") for line in lines)
+    write_atomic(path, (text if text.endswith("\n") else f"{text}\n" for text in texts))
+
+
 def split(
     examples: Sequence[Example], share: float, seed: int
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
@@ -102,7 +126,12 @@ def split(
     return rest, tuple(e for i, e in enumerate(examples) if i in chosen)
 
 
-def _row(line: str) -> dict[str, Any]:
+def parse_row(line: str) -> dict[str, Any]:
+    """The JSON object of one line.
+
+    Raises:
+        ValueError: it is not JSON, or not an object.
+    """
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
