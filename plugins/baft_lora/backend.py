@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import baft
 
-from . import loading
+from . import loading, sources
 from .rendering import NO_TEMPLATE, prompt_ids, template_sha256
 
 if TYPE_CHECKING:
@@ -32,19 +32,19 @@ class LocalBackend:
     max_concurrency = 1
 
     def __init__(
-        self, spec: str, sources: loading.Sources, context: baft.Context, described: dict[str, Any]
+        self, spec: str, parts: sources.Parts, context: baft.Context, described: dict[str, Any]
     ) -> None:
         self.spec = spec
-        self._sources = sources
+        self._parts = parts
         self._shared = context.shared
         self._described = described
-        self._config = loading.load_config(sources.base)
+        self._config = loading.load_config(parts.base)
         self._text = self._config.get_text_config(decoder=True)
-        self._parameters = loading.parameter_count(loading.weight_files(sources.base))
+        self._parameters = sources.parameter_count(sources.weight_files(parts.base))
         self._device = loading.choose_device(context.device)
         self._dtype = loading.choose_dtype(self._device, self._parameters)
-        self._tokenizer, self._notes = _tokenizer(sources)
-        self._stop_ids = stop_ids(sources.base, self._text, self._tokenizer)
+        self._tokenizer, self._notes = _tokenizer(parts)
+        self._stop_ids = stop_ids(parts.base, self._text, self._tokenizer)
         self._weights: Weights | None = None
         self._fingerprint = ""
         self.batch_size = context.batch_size or self._free_batch_size()
@@ -52,9 +52,9 @@ class LocalBackend:
     @classmethod
     def open_model(cls, target: str, context: baft.Context) -> LocalBackend:
         """``hf:PATH_OR_ID``."""
-        base = loading.find_model(target, allow_download=context.allow_download)
+        base = sources.find_model(target, allow_download=context.allow_download)
         described = {"base": target, "adapter": None}
-        return cls(f"hf:{target}", loading.Sources(base=base), context, described)
+        return cls(f"hf:{target}", sources.Parts(base=base), context, described)
 
     @classmethod
     def open_adapter(cls, target: str, context: baft.Context) -> LocalBackend:
@@ -66,24 +66,22 @@ class LocalBackend:
                 f"The spec 'lora:{target}' has the unknown option {key!r}.",
                 "Write lora:ADAPTER_DIR?base=PATH.",
             )
-        adapter = loading.find_adapter(name)
+        adapter = sources.find_adapter(name)
         override = options.get("base")
-        base = loading.find_base(adapter, override, allow_download=context.allow_download)
-        named = override or loading.adapter_config(adapter)["base_model_name_or_path"]
+        base = sources.find_base(adapter, override, allow_download=context.allow_download)
+        named = override or sources.adapter_config(adapter)["base_model_name_or_path"]
         described = {"base": named, "adapter": name}
-        return cls(
-            f"lora:{target}", loading.Sources(base=base, adapter=adapter), context, described
-        )
+        return cls(f"lora:{target}", sources.Parts(base=base, adapter=adapter), context, described)
 
     def fingerprint(self) -> str:
         """Hash of weights, adapter, tokenizer, chat template, end tokens and number format."""
         if not self._fingerprint:
-            adapter = self._sources.adapter
+            adapter = self._parts.adapter
             self._fingerprint = baft.digest(
                 {
                     "base": self._base_digest(),
-                    "adapter": loading.adapter_digest(adapter) if adapter else None,
-                    "tokenizer": loading.tokenizer_digest(self._sources.tokenizer),
+                    "adapter": sources.adapter_digest(adapter) if adapter else None,
+                    "tokenizer": sources.tokenizer_digest(self._parts.tokenizer),
                     "template": template_sha256(self._tokenizer),
                     "stop_ids": sorted(self._stop_ids),
                     "dtype": self._dtype,
@@ -140,7 +138,7 @@ class LocalBackend:
         ids = [prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts]
         limits = self._limits(prompts, ids, decoding.max_tokens)
         few = loading.few_threads(self._parameters)
-        with self._loaded().running(self._sources.adapter) as model, few:
+        with self._loaded().running(self._parts.adapter) as model, few:
             started = time.perf_counter()
             try:
                 answers = decode(
@@ -218,9 +216,9 @@ class LocalBackend:
 
     def _base_digest(self) -> str:
         """The base's hash, taken once for all arms of a comparison."""
-        key = f"baft_lora/digest/{self._sources.base.resolve()}"
+        key = f"baft_lora/digest/{self._parts.base.resolve()}"
         if key not in self._shared:
-            self._shared[key] = loading.model_digest(self._sources.base)
+            self._shared[key] = sources.model_digest(self._parts.base)
         digest: str = self._shared[key]
         return digest
 
@@ -229,7 +227,7 @@ class LocalBackend:
 
     def _loaded(self) -> Weights:
         if self._weights is None:
-            fresh = Weights(self._sources.base, self._dtype, self._device)
+            fresh = Weights(self._parts.base, self._dtype, self._device)
             self._weights = self._shared.setdefault(self._key(), fresh)
             self._weights.users += 1
         return self._weights
@@ -271,7 +269,7 @@ class Weights:
         if self._model is None:
             self._model = loading.load_weights(self._base, dtype=self._dtype, device=self._device)
         if adapter is not None:
-            name = loading.adapter_digest(adapter)
+            name = sources.adapter_digest(adapter)
             if self._peft is None or name not in self._peft.peft_config:
                 self._peft = loading.put_on(self._peft or self._model, adapter, name)
             self._peft.set_adapter(name)
@@ -283,7 +281,7 @@ def stop_ids(base: Path, config: Any, tokenizer: Any) -> frozenset[int]:
     named = [config.eos_token_id, tokenizer.eos_token_id]
     generation = base / "generation_config.json"
     if generation.is_file():
-        named.append(loading.read_json(generation).get("eos_token_id"))
+        named.append(sources.read_json(generation).get("eos_token_id"))
     lists = [ids if isinstance(ids, list) else [ids] for ids in named]
     return frozenset(token for ids in lists for token in ids if token is not None)
 
@@ -294,11 +292,11 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names}
 
 
-def _tokenizer(sources: loading.Sources) -> tuple[Any, tuple[str, ...]]:
+def _tokenizer(parts: sources.Parts) -> tuple[Any, tuple[str, ...]]:
     """The tokenizer, and what a reader should know about it."""
-    tokenizer = loading.load_tokenizer(sources.tokenizer)
-    if sources.tokenizer != sources.base:
-        of_base = loading.load_tokenizer(sources.base).chat_template
+    tokenizer = loading.load_tokenizer(parts.tokenizer)
+    if parts.tokenizer != parts.base:
+        of_base = loading.load_tokenizer(parts.base).chat_template
         if not tokenizer.chat_template:
             tokenizer.chat_template = of_base
         elif of_base and tokenizer.chat_template != of_base:

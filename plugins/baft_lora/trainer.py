@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import baft
 
-from . import loading
+from . import loading, sources
 from .backend import versions
 from .options import Options
 from .rendering import answer_ids, prompt_ids, template_sha256
@@ -73,7 +73,7 @@ class LoraTrainer:
                 f"{str(output)!r} already holds a training run.",
                 "Go on with --resume, or choose another --output.",
             )
-        base = loading.find_model(
+        base = sources.find_model(
             asked.base_model,
             allow_download=asked.allow_download,
             point="give --base-model FOLDER",
@@ -106,7 +106,7 @@ class LoraTrainer:
         info["wall_s"] = time.perf_counter() - started
         info["peak_memory_bytes"] = _peak_memory(device)
         _write_adapter(model, tokenizer, output, _base_name(asked.base_model, base, output))
-        info["adapter_sha256"] = loading.adapter_digest(output)
+        info["adapter_sha256"] = sources.adapter_digest(output)
         info["finished"] = True
         _write_json(output / INFO, info)
         return info
@@ -180,7 +180,7 @@ def _precision(options: Options, base: Path, device: str) -> str:
         )
     if options.quantization != "auto":
         return options.quantization
-    parameters = loading.parameter_count(loading.weight_files(base))
+    parameters = sources.parameter_count(sources.weight_files(base))
     return "fp32" if loading.choose_dtype(device, parameters) == "float32" else "bf16"
 
 
@@ -192,7 +192,7 @@ def _checkpoint(output: Path, info: Mapping[str, Any]) -> Path | None:
     """
     if not (output / INFO).is_file():
         return None
-    before = _decisive(loading.read_json(output / INFO))
+    before = _decisive(sources.read_json(output / INFO))
     different = [
         f"{name} was {before.get(name)!r} and is {value!r}"
         for name, value in _decisive(json.loads(json.dumps(info))).items()
@@ -228,7 +228,7 @@ def _asked_info(
     return {
         "finished": False,
         "base_model": options.base_model,
-        "base_sha256": loading.model_digest(base),
+        "base_sha256": sources.model_digest(base),
         "train_dataset": options.train_dataset,
         "val_dataset": options.val_dataset,
         "train_sha256": options.train_sha256,

@@ -16,7 +16,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
 import baft
-from baft_lora import baft_recognise_path, loading
+from baft_lora import baft_recognise_path, loading, sources
 from baft_lora.backend import LocalBackend
 from baft_lora.rendering import prompt_ids
 from baft_lora.sampling import Draw, _pick, decode
@@ -351,7 +351,7 @@ def test_bfloat16_is_for_big_models_and_devices_that_are_named():
 
 def test_parameters_are_counted_from_headers(tmp_path):
     save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "model.safetensors")
-    assert loading.parameter_count([tmp_path / "model.safetensors"]) == 17
+    assert sources.parameter_count([tmp_path / "model.safetensors"]) == 17
 
 
 def test_the_description_is_json_and_says_what_runs(base, adapters):

@@ -14,7 +14,7 @@ pytest.importorskip("peft")
 from safetensors.torch import load_file, save_file
 
 import baft
-from baft_lora import loading
+from baft_lora import loading, sources
 from baft_lora.backend import LocalBackend
 from baft_lora.options import Options
 from baft_lora.rendering import prompt_ids
@@ -144,7 +144,7 @@ def test_the_record_holds_what_was_asked_and_what_came_of_it(base, trained):
     assert info["is_smoke_run"] is False
     assert info["peak_memory_bytes"] > 0
     assert info["trainable_params"] == 2 * (4 * 8 * 64 - 2 * 8 * 16)  # k and v are 16 wide
-    assert info["adapter_sha256"] == loading.adapter_digest(output)
+    assert info["adapter_sha256"] == sources.adapter_digest(output)
     assert len(list(output.glob("checkpoint-*"))) == 2
     assert not (output / "README.md").exists()
     assert (output / "chat_template.jinja").is_file()
@@ -305,10 +305,10 @@ def test_a_base_in_the_same_project_is_named_by_a_relative_path(base, tmp_path):
     shutil.copytree(base, tmp_path / "artifacts" / "models" / "tiny")
     output = tmp_path / "artifacts" / "finetuning" / "mine"
     train(tmp_path / "artifacts" / "models" / "tiny", output, max_steps=1, val=[])
-    assert loading.adapter_config(output)["base_model_name_or_path"] == "../../models/tiny"
+    assert sources.adapter_config(output)["base_model_name_or_path"] == "../../models/tiny"
     elsewhere = tmp_path / "other" / "adapter"
     train(base, elsewhere, max_steps=1, val=[])
-    assert loading.adapter_config(elsewhere)["base_model_name_or_path"] == str(base)
+    assert sources.adapter_config(elsewhere)["base_model_name_or_path"] == str(base)
     moved = shutil.move(tmp_path / "artifacts", tmp_path / "moved")
     context = baft.Context(open=lambda spec: None, device="cpu")
     adapter = moved / "finetuning" / "mine"
