@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
 from . import numbers as show
@@ -82,24 +82,20 @@ def anchor(example_id: str) -> str:
     return f"example-{visible(example_id)}"
 
 
-def choose(ids: Sequence[str], report: Report) -> set[str]:
+def choose(ids: Sequence[str], report: Report, named: Iterable[str]) -> set[str]:
     """The most telling examples: in turn the largest spread, a failure, the worst.
 
-    All of them up to ``SHOWN``.
+    All of them up to ``SHOWN``; those that the page names elsewhere come first.
     """
     if len(ids) <= SHOWN:
         return set(ids)
-    scores = {
-        id_: [arm.scores[id_] for arm in report.arms if id_ in arm.scores] for id_ in ids
-    }
+    scores = {id_: [arm.scores[id_] for arm in report.arms if id_ in arm.scores] for id_ in ids}
     spread = sorted(ids, key=lambda id_: -_spread(scores[id_]))
     failed = [id_ for id_ in ids if any(id_ in arm.failed for arm in report.arms)]
     worst = sorted(ids, key=lambda id_: min(scores[id_], default=float("inf")))
-    chosen: dict[str, None] = {}
-    for id_ in chain.from_iterable(zip_longest(spread, failed, worst)):
-        if id_ is not None and len(chosen) < SHOWN:
-            chosen[id_] = None
-    return set(chosen)
+    turns = chain.from_iterable(zip_longest(spread, failed, worst))
+    telling = dict.fromkeys(id_ for id_ in chain(named, turns) if id_ in scores)
+    return set(islice(telling, SHOWN))
 
 
 def _spread(scores: list[float]) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from . import numbers as show
-from .examples import SHOWN, STATES, anchor, choose, views
+from .examples import STATES, anchor, choose, views
 from .overview import columns, gap_span, read_rows, scale, tag_tables
 from .text import label, visible
 from .wording import (
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 
     from ..records import Decision, Report
     from ..store import RunStore
+    from .overview import ArmRows
 
 
 def html_report(store: RunStore, report: Report, decision: Decision | None) -> Iterator[str]:
     """The page in pieces; one example is in memory at a time."""
     policy = store.manifest().policy
     tags = {example.id: example.tags for example, _ in store.examples()}
-    chosen = choose(list(tags), report)
+    details = read_rows(store, report, policy.threshold)
+    chosen = choose(list(tags), report, _named(report, details))
     reference, axis = incumbent(report, decision), scale(report)
     style, script = _asset("report.css"), _asset("report.js")
     template = _environment().get_template("report.html")
@@ -57,7 +59,7 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         axis=axis,
         columns=[columns(arm.scores, axis) for arm in report.arms],
         components=component_rows(report),
-        details=read_rows(store, report, policy.threshold),
+        details=details,
         tests=ordered_tests(report),
         span=gap_span(report),
         in_words=in_words,
@@ -66,10 +68,17 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         examples=views(store, report, policy.threshold, chosen),
         total=len(tags),
         shown=len(chosen),
-        most_shown=SHOWN,
         states=STATES,
         show=show,
     )
+
+
+def _named(report: Report, details: list[ArmRows]) -> Iterator[str]:
+    """Ids of the examples that the page links to above them."""
+    for arm, rows in zip(report.arms, details, strict=True):
+        yield from (case.id for case in rows.worst)
+        for finding in arm.audit.findings if arm.audit else ():
+            yield from finding.examples[:8]
 
 
 def content_security_policy(style: str, script: str) -> str:
@@ -89,7 +98,7 @@ def _asset(name: str) -> Any:
     from markupsafe import Markup
 
     text = resources.files("baft.reports").joinpath("templates", name).read_text(encoding="utf-8")
-    return Markup(text)  # noqa: S704 - our own file
+    return Markup(text)  # our own file, not to be escaped
 
 
 def _environment() -> jinja2.Environment:

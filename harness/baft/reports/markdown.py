@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import numbers as show
+from .text import label, markdown
 from .wording import (
     arm_rows,
     baseline,
@@ -14,7 +15,6 @@ from .wording import (
     scale_note,
     verdict,
 )
-from .text import label, markdown
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 def markdown_report(report: Report, decision: Decision | None) -> str:
     """The whole text; whatever a model or a person named is shown as it is, never as markup."""
     reference = baseline(report)
-    return _environment().get_template("report.md").render(
-        report=report,
-        decision=decision,
-        verdict=verdict(report, decision),
-        reference=reference,
-        rows=arm_rows(report, decision, reference),
-        components=component_rows(report),
-        tests=[in_words(test) for test in ordered_tests(report)],
-        scale=scale_note(report),
-        show=show,
+    return (
+        _environment()
+        .get_template("report.md")
+        .render(
+            report=report,
+            decision=decision,
+            verdict=verdict(report, decision),
+            reference=reference,
+            rows=arm_rows(report, decision, reference),
+            components=component_rows(report),
+            tests=[in_words(test) for test in ordered_tests(report)],
+            scale=scale_note(report),
+            show=show,
+        )
     )
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..store import RunStore
     from ..store.runs import ScoreRow
 
-BINS = 40
-"""Columns of a distribution; at 0 to 1 each is 0.025 wide."""
+BINS = 80
+"""Columns of a distribution; at 0 to 1 each is 0.0125 wide, finer than 0.9286 is from 1."""
 WORST = 5
 """Worst answers shown of each arm."""
 TAG_VALUES = range(2, 9)
@@ -41,7 +41,7 @@ class Scale:
     def ticks(self) -> list[str]:
         """Six labels from end to end."""
         step = (self.high - self.low) / 5
-        return [f"{self.low + step * i:.1f}" for i in range(6)]
+        return [show.score(self.low + step * i, 1) for i in range(6)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,9 @@ class TagRow:
 
 def scale(report: Report) -> Scale:
     """From 0 to 1, or as far as the scores go."""
-    ends = [end for arm in report.arms for end in (arm.summary.min, arm.summary.max) if end is not None]
+    ends = [
+        end for arm in report.arms for end in (arm.summary.min, arm.summary.max) if end is not None
+    ]
     return Scale(low=min([0.0, *ends]), high=max([1.0, report.attainable_max, *ends]))
 
 
@@ -84,14 +86,14 @@ def columns(scores: Mapping[str, float], axis: Scale) -> list[tuple[float, float
     counts = Counter(min(BINS - 1, int(axis.at(value, BINS))) for value in scores.values())
     tallest, width = max(counts.values(), default=1), 1000 / BINS
     return [
-        (bin_ * width + 2, width - 4, round(100 * number / tallest, 1), number)
+        (bin_ * width + 1, width - 2, round(100 * number / tallest, 1), number)
         for bin_, number in sorted(counts.items())
     ]
 
 
 def gap_span(report: Report) -> float:
     """Largest absolute end of all paired intervals: half the width of their axis."""
-    ends = [
+    ends: list[float] = [
         abs(end)
         for test in report.tests
         for end in (test.mean_difference, *((test.ci95.low, test.ci95.high) if test.ci95 else ()))
@@ -125,9 +127,7 @@ def _worst(row: ScoreRow, report: Report, threshold: float) -> Worst:
         anchor=anchor(row.example_id),
         score=show.score(row.value),
         tone=tone(row.value, threshold),
-        reason=reason(
-            row.failure, row.validity, row.finish_reason, losses(row.components, report)
-        ),
+        reason=reason(row.failure, row.validity, row.finish_reason, losses(row.components, report)),
     )
 
 

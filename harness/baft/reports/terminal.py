@@ -1,4 +1,4 @@
-"""A comparison on a terminal: arms, verdict, rules, next steps. Readable without colour in a log."""
+"""A comparison on a terminal: arms, verdict, rules, next steps; fit for a log without colour."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from . import numbers as show
-from .wording import arm_rows, incumbent, paired, in_words, scale_note, verdict
 from .text import one_line
+from .wording import arm_rows, in_words, incumbent, paired, scale_note, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,13 +74,13 @@ def _title(report: Report) -> Iterable[RenderableType]:
     asked = show.counted(report.num_examples, "example")
     times = f" x {report.repeats} repeats" if report.repeats > 1 else ""
     yield _text("")
-    yield _text(f"{report.role} · {report.benchmark} · {asked}{times} · {report.date}", "bold")
+    yield _text(
+        f"{report.role} · {report.benchmark} · {asked}{times} · {show.moment(report.date)}", "bold"
+    )
     yield _text(scale_note(report), "dim")
 
 
-def _arms(
-    report: Report, decision: Decision | None, reference: str
-) -> Iterable[RenderableType]:
+def _arms(report: Report, decision: Decision | None, reference: str) -> Iterable[RenderableType]:
     yield from (_text(""), _arm_table(arm_rows(report, decision, reference), reference))
     yield _text("Parsed: as it stood / with what was extracted. Intervals: 95 %.", "dim")
 
@@ -133,7 +133,7 @@ def _rules(rules: Iterable[RuleResult]) -> Iterable[RenderableType]:
     table.add_column("why", overflow="fold")
     for rule in rules:
         style = "green" if rule.passed else "red"
-        observed = one_line(show.exact(rule.observed))
+        observed = "" if rule.observed is None else one_line(show.exact(rule.observed))
         cells = (one_line(rule.name), observed, one_line(rule.required), one_line(rule.why))
         table.add_row(_text("✓" if rule.passed else "✗", style), *(_text(cell) for cell in cells))
     if table.row_count:

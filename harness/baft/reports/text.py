@@ -23,27 +23,27 @@ _MARKDOWN_START = re.compile(r"^(#+|[+\-]|\d+[.)]|=+|>)(?=\s|$|[#=>])")
 
 
 def plain_text(text: str) -> str:
-    """Text for a terminal or a log: escape sequences, controls and bidi overrides taken out.
+    r"""Text for a terminal or a log: escape sequences, controls and bidi overrides taken out.
 
-    >>> plain_text("\\x1b[31mred\\x1b[0m \\u202eevil")
+    >>> plain_text("\x1b[31mred\x1b[0m \u202eevil")
     'red evil'
     """
     return _HIDDEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str) -> str:
-    """Plain text with every run of white space as one blank.
+    r"""Plain text with every run of white space as one blank.
 
-    >>> one_line(" a\\n  b ")
+    >>> one_line(" a\n  b ")
     'a b'
     """
     return " ".join(plain_text(text).split())
 
 
 def visible(text: str) -> str:
-    """Text for a page: what cannot be seen is named instead of obeyed.
+    r"""Text for a page: what cannot be seen is named instead of obeyed.
 
-    >>> visible("a\\x00b\\u202ec")
+    >>> visible("a\x00b\u202ec")
     'a⟨U+0000⟩b⟨U+202E⟩c'
     """
     text = text.replace("\r\n", "\n")
@@ -51,10 +51,10 @@ def visible(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """One line of Markdown that shows the text as it is: no markup, no table cell, no HTML.
+    r"""One line of Markdown that shows the text as it is: no markup, no table cell, no HTML.
 
     >>> markdown("<b>|*x*")
-    '&lt;b>\\\\|\\\\*x\\\\*'
+    '&lt;b>\\|\\*x\\*'
     """
     line = " ".join(visible(text).split())
     line = _MARKDOWN.sub(r"\\\1", line)

@@ -233,9 +233,7 @@ def in_words(test: PairedTest) -> str:
     p = p_of(test)
     if p is not None:
         real = p < ALPHA
-        lines.append(
-            f"{'More than chance' if real else 'This may be chance'} ({show.p_value(p)})."
-        )
+        lines.append(f"{'More than chance' if real else 'This may be chance'} ({show.p_value(p)}).")
     if test.smallest_detectable:
         least = show.score(test.smallest_detectable, 3)
         lines.append(f"A true difference smaller than {least} would often go unseen here.")
