@@ -45,7 +45,8 @@ MOST = 6.5 / 7
 
 HOSTILE = (
     "</script><script>document.title='hurt'</script><img src=x onerror=\"document.title='hurt'\">"
-    "[click](javascript:alert(1)) \x1b[31mred\x1b[0m \x1b]0;title\x07 \u202egpj.exe \x00 | **bold** `x`"
+    "[click](javascript:alert(1)) \x1b[31mred\x1b[0m \x1b]0;title\x07 \u202egpj.exe \x00 | "
+    "**bold** `x`"
 )
 CONCEPTS = (
     "A shared calendar for volunteer fire brigades that knows who may drive which engine",
@@ -149,7 +150,8 @@ def document(e: Example, i: int, broken: bool) -> dict[str, object]:
         )
     elif i % 5 == 0:
         lists["constraints"] = (
-            "- id: C001\n  description: As YAML text\n  priority: High\n- id: C002\n  description: Second\n  priority: Low\n"
+            "- id: C001\n  description: As YAML text\n  priority: High\n"
+            "- id: C002\n  description: Second\n  priority: Low\n"
         )
     return {
         "title": f"Requirements {i}: {text[:40]}",
