@@ -20,7 +20,7 @@ from . import engine, gate
 from .errors import BaftError, DataError, UsageError
 from .loader import describe, listeners, tell
 from .records import ArmManifest, Limits, Manifest, Prompt
-from .reports import write_decision, write_reports
+from .reports import write_reports
 from .store import Dataset, RunStore, new_run_id, read_dataset
 from .store.benchmarks import check_dataset
 from .store.codec import to_data
@@ -414,9 +414,9 @@ def report_again(folder: Path, plugins: Plugins) -> Outcome:
 def decide_again(
     store: RunStore, report: Report, policy: Policy, incumbent: str, plugins: Plugins
 ) -> Decision:
-    """Take the decision of a finished run anew, and write it; no model is called."""
+    """Take the decision of a finished run anew and write its reports; no model is called."""
     decision = take_decision(report, policy, incumbent, plugins)
-    write_decision(store, decision)
+    write_reports(store, report, decision)
     return decision
 
 

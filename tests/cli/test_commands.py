@@ -65,6 +65,8 @@ def test_decide_again_calls_no_model_and_exits_with_the_verdict(project, baft):
     assert baft("decide", only_run(project))[0] == 0
     assert baft("decide", "last", "--threshold", "95%")[0] == 3
     assert json.loads((only_run(project) / "decision.json").read_text())["verdict"] == "keep"
+    report = json.loads((only_run(project) / "report.json").read_text())
+    assert report["comparison"]["winner"] == "baseline"
 
 
 def test_report_writes_the_files_again(project, baft):

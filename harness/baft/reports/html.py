@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def html_report(store: RunStore, report: Report, decision: Decision | None) -> Iterator[str]:
     """The page in pieces; one example is in memory at a time."""
-    policy = store.manifest().policy
+    policy = (decision.policy if decision else None) or store.manifest().policy
     tags = {example.id: example.tags for example, _ in store.examples()}
     details = read_rows(store, report, policy.threshold)
     chosen = choose(list(tags), report, _named(report, details))

@@ -46,7 +46,7 @@ def write_atomic_with(path: Path, write: Callable[[TextIO], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
                 write(stream)
                 stream.flush()
                 os.fsync(stream.fileno())
