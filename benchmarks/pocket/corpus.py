@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import dspy_form
 import small_tasks
-from document import compose, fields, plain_answer
+from document import Document, compose, fields, plain_answer
 from grammar import Grammar, Idea
+from prose import Written, read, tell
 from styles import Request, Style, complete, mixture, obey, request
 
 from baft_ba import role
@@ -57,9 +58,11 @@ class ChatGroup:
 class Corpus:
     """An endless stream of chat groups, the same for the same seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, written_share: float = 0.0) -> None:
         self.random = Random(seed)
         self.grammar = Grammar()
+        self.written = read()
+        self.written_share = written_share
 
     def groups(self, copy_share: float = 0.08) -> Iterator[ChatGroup]:
         """Groups in random order; ``copy_share`` of them are short copying tasks."""
@@ -80,7 +83,7 @@ class Corpus:
         """The exact prompt of the role, answered in the mixture of styles."""
         chats = []
         for _ in range(5):
-            idea = self.grammar.idea(self.random)
+            idea = self._idea()
             prompt = role.render(idea.concept)
             chats.append(self._chat([("user", prompt)], idea, mixture(self.random)))
         return ChatGroup(kind="plain", chats=tuple(chats))
@@ -92,7 +95,7 @@ class Corpus:
         head = self.random.choice(TASKS)
         chats = []
         for _ in range(4):
-            idea = self.grammar.idea(self.random)
+            idea = self._idea()
             style = obey(mixture(self.random), wanted, self.random)
             messages = _place(wanted, place, head, idea.concept)
             chats.append(self._chat(messages, idea, style))
@@ -103,12 +106,12 @@ class Corpus:
         shown = self._shown_style()
         messages: list[tuple[str, str]] = []
         for _ in range(self.random.choice((1, 1, 1, 2))):
-            idea = self.grammar.idea(self.random)
+            idea = self._idea()
             answer = self._chat([], idea, self._like(shown)).answer
             messages += [("user", role.render(idea.concept)), ("assistant", answer)]
         chats = []
         for _ in range(4):
-            idea = self.grammar.idea(self.random)
+            idea = self._idea()
             style = mixture(self.random)
             if self.random.random() > CARELESS:
                 style = self._follow(shown, style)
@@ -125,11 +128,11 @@ class Corpus:
         reasoning = random.random() < 0.08
         demos = []
         for _ in range(random.choices((0, 1, 2, 3), (0.58, 0.33, 0.07, 0.02))[0]):
-            idea = self.grammar.idea(random)
+            idea = self._idea()
             demos.append(self._demo(idea, self._like(shown), reasoning))
         chats = []
         for _ in range(5 if not demos else 4):
-            idea = self.grammar.idea(random)
+            idea = self._idea()
             style = mixture(random)
             if random.random() > CARELESS:
                 style = obey(style, wanted, random)
@@ -141,7 +144,7 @@ class Corpus:
 
     def proposal(self) -> ChatGroup:
         """The questions DSPy's optimizer asks about a program, instructions among them."""
-        idea = self.grammar.idea(self.random)
+        idea = self._idea()
         demo = self._demo(idea, complete(self.random), False)
         chats = []
         for _ in range(3):
@@ -151,21 +154,33 @@ class Corpus:
             chats.append(Chat(messages=messages, answer=answer))
         return ChatGroup(kind="proposal", chats=tuple(chats))
 
+    def _idea(self) -> Idea | Written:
+        """What a chat is about: invented by the grammar, or a document that somebody wrote."""
+        if self.written and self.random.random() < self.written_share:
+            return self.random.choice(self.written)
+        return self.grammar.idea(self.random)
+
+    def _document(self, idea: Idea | Written, style: Style) -> Document:
+        if isinstance(idea, Written):
+            return tell(idea, style, self.random)
+        return compose(self.grammar, idea, style, self.random)
+
     def _small(self, kind: str, make: object, count: int) -> ChatGroup:
         pairs = make(self.grammar, self.random, count)  # type: ignore[operator]
         chats = (Chat(messages=(("user", q),), answer=a) for q, a in pairs)
         return ChatGroup(kind=kind, chats=tuple(chats))
 
-    def _chat(self, messages: list[tuple[str, str]], idea: Idea, style: Style) -> Chat:
-        document = compose(self.grammar, idea, style, self.random)
+    def _chat(self, messages: list[tuple[str, str]], idea: Idea | Written, style: Style) -> Chat:
+        document = self._document(idea, style)
         answer = plain_answer(document, style, idea.lang, self.random)
         return Chat(messages=tuple(messages), answer=answer)
 
-    def _demo(self, idea: Idea, style: Style, reasoning: bool) -> dict[str, str]:
-        document = compose(self.grammar, idea, style, self.random)
+    def _demo(self, idea: Idea | Written, style: Style, reasoning: bool) -> dict[str, str]:
+        document = self._document(idea, style)
         values = {"concept": idea.concept} | fields(document, style)
         if reasoning:
-            values["reasoning"] = f"The concept is about {idea.slots['o1']}."
+            about = idea.title if isinstance(idea, Written) else idea.slots["o1"]
+            values["reasoning"] = f"The concept is about {about}."
         return values
 
     def _shown_style(self) -> Style:

@@ -53,7 +53,7 @@ def compose(grammar: Grammar, idea: Idea, style: Style, random: Random) -> Docum
             wanted -= mentioned(" ".join(chosen))
         texts = [fill(shape, idea.slots | _numbers(random)) for shape in chosen]
         lists[name] = tuple(
-            Item(id=_id(style, name, i), text=text, priority=_priority(style, i, random))
+            Item(id=item_id(style, name, i), text=text, priority=item_priority(style, i, random))
             for i, text in enumerate(texts, start=1)
         )
     description = _description(table, idea, style, random)
@@ -85,14 +85,16 @@ def _numbers(random: Random) -> dict[str, str]:
     }
 
 
-def _priority(style: Style, i: int, random: Random) -> str:
+def item_priority(style: Style, i: int, random: Random) -> str:
+    """A priority, higher for the first item; empty where the style has none."""
     if not style.priority:
         return ""
     weights = (6, 2, 0) if i == 1 else (3, 4, 2)
     return random.choices(("High", "Medium", "Low"), weights)[0]
 
 
-def _id(style: Style, name: str, i: int) -> str:
+def item_id(style: Style, name: str, i: int) -> str:
+    """The id of a list's item, counted from 1."""
     prefix = PREFIXES[name]
     forms = {"FR001": f"{prefix}{i:03}", "FR1": f"{prefix}{i}", "FR-001": f"{prefix}-{i:03}"}
     forms |= {"REQ001": f"REQ{i:03}", "1": str(i)}

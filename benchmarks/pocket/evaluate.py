@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from baft_ba import role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 HERE = Path(__file__).parent
 CLAUSES = (
@@ -57,24 +57,21 @@ DEMO = {
   description: Prices may not change after a reservation was confirmed
   priority: High""",
 }
-Form = tuple["Callable[[str], tuple[tuple[str, str], ...]]", "Callable[[str], dict[str, Any]]"]
+Form = "Callable[[str], tuple[tuple[str, str], ...]]"
 
 
 def forms() -> dict[str, Form]:
-    """How each arm asks, and how its answer is read."""
+    """How each arm asks."""
     keys = role.INSTRUCTION.removeprefix(role.TASK)
     better = f"{role.TASK} {CLAUSES}"
     demo = {"concept": DEMO_CONCEPT, **DEMO}
     return {
-        "plain": (lambda c: (("user", role.render(c)),), metric.read_plain),
-        "clauses": (
-            lambda c: (("user", f"{better}{keys}\n\nConcept: {c}"),),
-            metric.read_plain,
-        ),
-        "dspy": (lambda c: dspy_form.messages(role.TASK, [], c), metric.read_dspy),
-        "dspy+clauses": (lambda c: dspy_form.messages(better, [], c), metric.read_dspy),
-        "dspy+demo": (lambda c: dspy_form.messages(role.TASK, [demo], c), metric.read_dspy),
-        "dspy+both": (lambda c: dspy_form.messages(better, [demo], c), metric.read_dspy),
+        "plain": lambda c: (("user", role.render(c)),),
+        "clauses": lambda c: (("user", f"{better}{keys}\n\nConcept: {c}"),),
+        "dspy": lambda c: dspy_form.messages(role.TASK, [], c),
+        "dspy+clauses": lambda c: dspy_form.messages(better, [], c),
+        "dspy+demo": lambda c: dspy_form.messages(role.TASK, [demo], c),
+        "dspy+both": lambda c: dspy_form.messages(better, [demo], c),
     }
 
 
@@ -103,11 +100,13 @@ def measure(
     model: Any, tokenizer: Any, form: Form, concepts: Sequence[str], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Mean score and recall over concepts and seeds, with the answers."""
-    ask, read = form
-    prompts = [render(ask(concept)) for concept in concepts]
+    prompts = [render(form(concept)) for concept in concepts]
     start = time.monotonic()
     answers = [generate(model, tokenizer, prompts, seed) for seed in seeds]
-    scores = [[metric.score(read(text)) for text in texts] for texts in answers]
+    scores = [
+        [metric.score(concept, text) for concept, text in zip(concepts, texts, strict=True)]
+        for texts in answers
+    ]
     recalls = [
         metric.recall(concept, text)
         for texts in answers

@@ -140,7 +140,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     run = Run(shape, options.work, options.seed)
     last = time.monotonic()
     smooth: dict[str, float] = {}
-    corpus = Corpus(options.seed)
+    corpus = Corpus(options.seed, options.written)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     while run.seen["tokens"] < options.tokens and not stopped:
@@ -182,6 +182,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=300, help="seconds between checkpoints")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--written", type=float, default=0.0, help="share of written documents")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
