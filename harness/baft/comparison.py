@@ -7,10 +7,7 @@ the next one needs, so any of them can be taken again.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
-import os
 import platform
-import subprocess
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from . import engine, gate
 from .errors import BaftError, DataError, UsageError
 from .loader import describe, listeners, tell
-from .records import ArmManifest, Limits, Manifest, Prompt
+from .opening import anchor, git_commit, open_arms, versions
+from .records import Limits, Manifest, Prompt
 from .reports import write_reports
 from .store import Dataset, RunStore, new_run_id, read_dataset
 from .store.benchmarks import check_dataset
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
     from .loader import Plugins
     from .protocols import Backend, Context, Metric, Role
-    from .records import Decision, Policy, Report, Scored
+    from .records import ArmManifest, Decision, Policy, Report, Scored
     from .store import Benchmark
 
 
@@ -75,18 +73,6 @@ class Outcome:
     paths: Mapping[str, Path]
     problems: tuple[str, ...] = ()
     """What kept the run from being completed; empty where nothing did."""
-
-
-def anchor(spec: str, root: Path) -> str:
-    """The spec with a relative path that exists below ``root`` turned into one that works here."""
-    scheme, colon, rest = spec.partition(":")
-    head, question, query = (rest if colon else scheme).partition("?")
-    path = root / head
-    if not head or Path(head).is_absolute() or not path.exists():
-        return spec
-    shown = os.path.relpath(path)
-    shown = shown if not shown.startswith("..") else str(path.resolve())
-    return f"{scheme + colon if colon else ''}{shown}{question}{query}"
 
 
 def prepare(
@@ -166,39 +152,6 @@ def reopen(
     return _prepared(store, manifest, role, metric, backends, plugins, warn)
 
 
-def open_arms(
-    benchmark: Benchmark, plugins: Plugins, context: Context
-) -> tuple[tuple[ArmManifest, ...], dict[str, Backend]]:
-    """Open every model of a benchmark and take its fingerprint.
-
-    Raises:
-        UsageError: at least one is not available; each is named with the reason.
-    """
-    arms, backends, problems = [], {}, []
-    for name, spec in benchmark.models.items():
-        try:
-            backend = plugins.open(spec, context)
-            arms.append(
-                ArmManifest(
-                    name=name,
-                    spec=spec,
-                    fingerprint=backend.fingerprint(),
-                    config=dict(backend.describe()),
-                )
-            )
-            backends[name] = backend
-        except BaftError as error:
-            how = benchmark.how_to_get.get(name, "")
-            lines = [f"{name} ({spec}) is not available: {error.message}", error.hint, how]
-            problems.append("\n    ".join(line for line in lines if line))
-    if problems:
-        raise UsageError(
-            "Not every model of this comparison is there.\n  " + "\n  ".join(problems),
-            "`baft compare pocket` runs on any machine.",
-        )
-    return tuple(arms), backends
-
-
 def _check_metric(benchmark: Benchmark, metric: Metric) -> None:
     if metric.version != benchmark.metric_version:
         raise UsageError(
@@ -247,37 +200,6 @@ def _manifest(
         platform=platform.platform(),
         options={**asked.options, "cwd": str(Path.cwd())},
     )
-
-
-def versions(plugins: Plugins) -> dict[str, str]:
-    """Of Python, and of every distribution that brings a plugin, baft among them."""
-    labels = {info.distribution for info in plugins.infos if not info.problem}
-    return {
-        "python": platform.python_version(),
-        "baft": importlib.metadata.version("baft"),
-        **dict(label.rsplit(" ", 1) for label in sorted(labels)),
-    }
-
-
-def git_commit(project: Path) -> str:
-    """The project's commit, ``+changes`` where the tree is not clean; empty outside git."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(project), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-        return done.stdout.strip()
-
-    try:
-        commit = git("rev-parse", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return commit + ("+changes" if changed else "")
 
 
 def _prepared(

@@ -74,8 +74,8 @@ def _benchmark(here: State, name: str) -> list[dict[str, Any]]:
     from dataclasses import replace
     from pathlib import Path
 
-    from ..comparison import open_arms
     from ..errors import BaftError
+    from ..opening import open_arms
     from ..store import find_benchmark, read_dataset
     from .running import anchored
 

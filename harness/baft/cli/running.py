@@ -58,7 +58,7 @@ def asked_for(
 
 def anchored(benchmark: Benchmark) -> Benchmark:
     """The benchmark with its relative paths turned into paths that work from here."""
-    from ..comparison import anchor
+    from ..opening import anchor
 
     root = Path(benchmark.root)
     return replace(
