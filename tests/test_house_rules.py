@@ -121,3 +121,25 @@ def test_no_file_names_a_machine():
         if path.suffix in {".py", ".md", ".toml", ".json", ".yaml"} and path.is_file():
             found = re.search(r"(?<![\w.])/(work|root|home|opt)/[a-z]", path.read_text("utf-8"))
             assert found is None, f"{name}: {found}"
+
+
+def test_every_command_and_flag_that_the_docs_name_exists():
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "benchmarks").glob("*.md"),
+        ROOT / "plugins" / "README.md",
+    ]
+    lines = {
+        line.split("#")[0].strip()
+        for page in pages
+        for block in re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+        for line in re.findall(r"^(baft [a-z].*)$", block, re.M)
+    }
+    assert len(lines) >= 5
+    for line in lines:
+        words = line.split()
+        usage = python(f"import sys; sys.argv = ['baft', {words[1]!r}, '--help']; "
+                       "import os; os.environ['COLUMNS'] = '200'; "
+                       "from baft.cli import main; main()")  # fmt: skip
+        for flag in (word for word in words if word.startswith("--")):
+            assert flag in usage, line

@@ -64,7 +64,9 @@ def tell(written: Written, style: Style, random: Random) -> Document:
         texts = written.texts[name]
         kept = sorted(random.sample(range(len(texts)), min(count, len(texts))))
         lists[name] = tuple(
-            Item(id=item_id(style, name, i), text=texts[k], priority=item_priority(style, i, random))
+            Item(
+                id=item_id(style, name, i), text=texts[k], priority=item_priority(style, i, random)
+            )
             for i, k in enumerate(kept, start=1)
         )
     title, description = written.title, written.description
