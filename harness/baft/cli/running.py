@@ -74,10 +74,12 @@ def start(here: State, benchmark: Benchmark, asked: Asked, output: Path | None) 
     from ..comparison import prepare
 
     role = here.plugins.role(benchmark.role)
+    folder = output if output is not None else here.project / "artifacts" / "runs"
+    shown = os.path.relpath(folder)
     return prepare(
         benchmark,
         Path(benchmark.dataset),
-        output if output is not None else here.project / "artifacts" / "runs",
+        folder if shown.startswith("..") else Path(shown),
         here.plugins,
         _context(here, asked.options, role.name),
         asked,
