@@ -22,12 +22,14 @@ def anchor(spec: str, root: Path) -> str:
     """The spec with a relative path that exists below ``root`` turned into one that works here."""
     scheme, colon, rest = spec.partition(":")
     head, question, query = (rest if colon else scheme).partition("?")
+    if question:  # ?lm=SPEC and ?base=PATH name models too
+        key, equals, value = query.partition("=")
+        query = f"{key}{equals}{anchor(value, root)}"
     path = root / head
-    if not head or Path(head).is_absolute() or not path.exists():
-        return spec
-    shown = os.path.relpath(path)
-    shown = shown if not shown.startswith("..") else str(path.resolve())
-    return f"{scheme + colon if colon else ''}{shown}{question}{query}"
+    if head and not Path(head).is_absolute() and path.exists():
+        shown = os.path.relpath(path)
+        head = shown if not shown.startswith("..") else str(path.resolve())
+    return f"{scheme + colon if colon else ''}{head}{question}{query}"
 
 
 def open_arms(
