@@ -39,6 +39,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the scores.")] = False,
 ) -> None:
     """Evaluate one model on a role's examples."""
+    from ..errors import UsageError
     from ..records import Decoding, Policy
     from ..reports import render_arms
     from ..store import Benchmark, find_benchmark, write_atomic
@@ -47,7 +48,7 @@ def evaluate(
     here = state(ctx)
     try:
         frozen = anchored(find_benchmark(role, here.project))
-    except Exception:
+    except UsageError:  # no benchmark of the role's name
         if dataset is None:
             raise
         frozen = Benchmark(
