@@ -61,7 +61,7 @@ class FakeServer:
 
     def routes(self) -> Sequence[web.RouteDef]:
         """What the server answers to."""
-        raise NotImplementedError
+        raise NotImplementedError("a fake server says what it answers to")
 
     async def _start(self) -> None:
         from aiohttp import web
