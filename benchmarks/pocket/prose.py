@@ -7,6 +7,7 @@ are about other products than the benchmark's, and nothing of the benchmark is a
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,24 +40,20 @@ def read() -> list[Written]:
     for path in sorted(FOLDER.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            document = row["requirements"]
             found.append(
                 Written(
                     concept=row["concept"],
                     lang=row["lang"],
-                    title=document["title"],
-                    description=document["description"],
-                    texts={
-                        name: tuple(item["description"] for item in document[name])
-                        for name in LISTS
-                    },
+                    title=row["title"],
+                    description=row["description"],
+                    texts={name: tuple(row[name]) for name in LISTS},
                 )
             )
     return found
 
 
 def tell(written: Written, style: Style, random: Random) -> Document:
-    """The document in a style: its own texts, fewer or all of them."""
+    """The document in a style: its own texts, fewer or all of them, with other numbers."""
     lists = {}
     for name, count in zip(LISTS, style.counts, strict=True):
         if name == "constraints" and not style.constraints:
@@ -65,7 +62,9 @@ def tell(written: Written, style: Style, random: Random) -> Document:
         kept = sorted(random.sample(range(len(texts)), min(count, len(texts))))
         lists[name] = tuple(
             Item(
-                id=item_id(style, name, i), text=texts[k], priority=item_priority(style, i, random)
+                id=item_id(style, name, i),
+                text=_renumber(texts[k], written.concept, random),
+                priority=item_priority(style, i, random),
             )
             for i, k in enumerate(kept, start=1)
         )
@@ -75,3 +74,17 @@ def tell(written: Written, style: Style, random: Random) -> Document:
     if style.description == "short":
         description = description.split(". ")[0][:95].rsplit(" ", 1)[0]
     return Document(title=title, description=description, lists=lists)
+
+
+def _renumber(text: str, concept: str, random: Random) -> str:
+    """The text with other numbers of the same length, but for those that the concept states."""
+
+    def other(found: re.Match[str]) -> str:
+        number = found[0]
+        if number in concept or random.random() < 0.5:
+            return number
+        if len(number) == 1:
+            return str(random.randint(2, 9))
+        return str(random.randint(1, 9)) + number[1:]
+
+    return re.sub(r"\d+", other, text)

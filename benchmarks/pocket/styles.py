@@ -27,22 +27,20 @@ class Style:
     mappings: bool = True  # items are mappings rather than plain strings
 
 
-def mixture(random: Random, good: float = 0.12) -> Style:
+def mixture(random: Random, good: float = 0.15) -> Style:
     """The style of an answer nobody steered: sometimes complete, mostly flawed somewhere."""
     if random.random() < good:
         return complete(random)
     style = Style(
-        layout=_draw(random, yaml=0.65, fenced=0.13, prose=0.1, markdown=0.12),
-        ids=_draw(
-            random, **{"FR001": 0.36, "FR1": 0.08, "FR-001": 0.24, "REQ001": 0.16, "1": 0.16}
-        ),
-        title=_draw(random, short=0.36, normal=0.56, long=0.08),
-        description=_draw(random, short=0.52, medium=0.35, long=0.13),
-        priority=random.random() < 0.66,
-        constraints=random.random() < 0.58,
+        layout=_draw(random, yaml=0.73, fenced=0.12, prose=0.09, markdown=0.06),
+        ids=_draw(random, **{"FR001": 0.46, "FR1": 0.1, "FR-001": 0.2, "REQ001": 0.12, "1": 0.12}),
+        title=_draw(random, short=0.28, normal=0.64, long=0.08),
+        description=_draw(random, short=0.44, medium=0.4, long=0.16),
+        priority=random.random() < 0.72,
+        constraints=random.random() < 0.68,
         mappings=random.random() < 0.9,
     )
-    if random.random() < 0.46:
+    if random.random() < 0.36:
         return replace(style, counts=tuple(random.choice((1, 1, 2)) for _ in LISTS))
     return replace(style, counts=_counts(random))
 
@@ -54,7 +52,11 @@ def complete(random: Random) -> Style:
 
 
 def _counts(random: Random) -> tuple[int, int, int]:
-    return random.choice((3, 4, 4, 5, 6)), random.choice((2, 3, 3, 4)), random.choice((2, 2, 3, 4))
+    return (
+        random.choice((3, 4, 4, 5, 6, 7)),
+        random.choice((2, 3, 3, 4, 5)),
+        random.choice((2, 2, 3, 4)),
+    )
 
 
 def _draw(random: Random, **weights: float) -> str:

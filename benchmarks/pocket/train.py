@@ -1,8 +1,9 @@
 """Train the pocket model from scratch: corpus, tokenizer, weights.
 
 ``PYTHONPATH=harness:plugins python benchmarks/pocket/train.py --work DIR --export
-artifacts/models/pocket --tokens 9_000_000`` takes an hour or more on one core and continues where
-it stopped. ``--quick`` takes seconds and teaches nothing.
+artifacts/models/pocket`` takes hours and continues where it stopped. Each of ``--processes`` draws
+its own chats on one core; they add up their gradients, so all hold the same weights. ``--quick``
+takes seconds and teaches nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import induction
 import tokenizer as pocket_tokenizer
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from corpus import Corpus
 from model import Group, Pocket, Shape, export
 from optimizer import Optimizer
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 # Share of copying groups from so many tokens on.
 COPY_SHARES = {0: 0.3, 500_000: 0.12, 1_700_000: 0.06}
+SCALE = 1000.0  # keeps the sums of bf16 gradients small until they are divided
 QUICK = Shape(vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=2)
 
 
@@ -75,7 +79,7 @@ def rate(progress: float) -> float:
 
 
 class Run:
-    """A training run: model, optimizer and what has been seen so far."""
+    """A training run: model, optimizer and what all processes have seen so far."""
 
     def __init__(self, shape: Shape, work: Path, seed: int) -> None:
         torch.manual_seed(seed)
@@ -99,66 +103,110 @@ class Run:
         part.replace(self.file)
 
     def step(self, batch: list[Group], total: int) -> dict[str, float]:
-        """One update; returns the loss per answer token of each kind."""
+        """One update of all processes; returns this one's loss per answer token of each kind."""
         start = time.monotonic()
         sums: dict[str, list[float]] = {}
-        answers = sum(sum(group.answers) for group in batch)
         for group in batch:
             loss, count = self.model(group)
-            (loss / answers).backward()
+            (loss / SCALE).backward()
             entry = sums.setdefault(group.kind, [0.0, 0.0])
             entry[0] += loss.item()
             entry[1] += count
-        self.optimizer.step(rate(self.seen["tokens"] / total), 1.0)
-        self.seen["tokens"] += sum(group.tokens for group in batch)
+        tokens, answers = sum(g.tokens for g in batch), sum(sum(g.answers) for g in batch)
+        tokens, answers = self._together(tokens, answers)
+        self.optimizer.step(rate(self.seen["tokens"] / total), SCALE / answers)
+        self.seen["tokens"] += tokens
         self.seen["answer_tokens"] += answers
         self.seen["steps"] += 1
         self.seen["seconds"] += time.monotonic() - start
         return {kind: value / count for kind, (value, count) in sums.items()}
 
+    def _together(self, tokens: int, answers: int) -> tuple[int, int]:
+        """Add up the gradients and the two counts of all processes."""
+        if not dist.is_initialized():
+            return tokens, answers
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten().float() for g in gradients])
+        counts = torch.tensor([tokens, answers])
+        dist.all_reduce(flat)
+        dist.all_reduce(counts)
+        sizes = [g.numel() for g in gradients]
+        for gradient, part in zip(gradients, flat.split(sizes), strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return int(counts[0]), int(counts[1])
 
-def get_tokenizer(directory: Path, vocab: int, seed: int, chats: int) -> Tokenizer:
-    """The tokenizer of this run, trained on first use."""
-    file = directory / "tokenizer.json"
-    if not file.exists():
-        corpus = Corpus(seed)
+
+def get_tokenizer(options: argparse.Namespace, vocab: int) -> None:
+    """Train the tokenizer of this run, if it is not there yet."""
+    if not (options.export / "tokenizer.json").exists():
+        corpus = Corpus(options.seed, options.written)
         stream = (chat for group in corpus.groups(0.1) for chat in group.chats)
         words = corpus.grammar.words
         extra = [" ".join(words[lang].rare + words[lang].nouns[::3]) for lang in ("en", "es")]
-        material = [*pocket_tokenizer.texts(stream, chats, 20), *extra]
-        pocket_tokenizer.save(pocket_tokenizer.train(iter(material), vocab - 2), directory)
-    return Tokenizer.from_file(str(file))
+        material = [*pocket_tokenizer.texts(stream, options.chats, 20), *extra]
+        learnt = pocket_tokenizer.train(iter(material), vocab - 2)
+        pocket_tokenizer.save(learnt, options.export)
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
-    """Train until the tokens are seen, with a checkpoint and an export every few minutes."""
-    torch.set_num_threads(options.threads)
+    """Train until the tokens are seen, on as many processes as asked for."""
     options.work.mkdir(parents=True, exist_ok=True)
     shape = QUICK if options.quick else Shape()
-    tokenizer = get_tokenizer(options.export, shape.vocab_size, options.seed, options.chats)
+    get_tokenizer(options, shape.vocab_size)
+    if options.processes == 1:
+        work(0, options, shape)
+    else:
+        (options.work / "meeting").unlink(missing_ok=True)
+        mp.spawn(work, (options, shape), nprocs=options.processes)
+    state = torch.load(options.work / "checkpoint.pt", weights_only=True)
+    return dict(state["seen"])
+
+
+def work(rank: int, options: argparse.Namespace, shape: Shape) -> None:
+    """One process: its own chats, the common weights; the first one writes every few minutes."""
+    torch.set_num_threads(1)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    if options.processes > 1:
+        meeting = (options.work / "meeting").resolve().as_uri()
+        dist.init_process_group(
+            "gloo", init_method=meeting, rank=rank, world_size=options.processes
+        )
+    tokenizer = Tokenizer.from_file(str(options.export / "tokenizer.json"))
     ids = {f"{n}_token_id": tokenizer.token_to_id(t) for n, t in MARKS.items()}
     run = Run(shape, options.work, options.seed)
     last = time.monotonic()
     smooth: dict[str, float] = {}
     corpus = Corpus(options.seed, options.written)
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    while run.seen["tokens"] < options.tokens and not stopped:
+    over = False
+    while not over:
         share = [s for start, s in COPY_SHARES.items() if start <= run.seen["tokens"]][-1]
-        corpus.random.seed(f"{options.seed}/{run.seen['steps']}")  # the same after a resume
+        # The same chats after a resume, others in every process.
+        corpus.random.seed(f"{options.seed}/{rank}/{run.seen['steps']}")
         stream = batches(tokenizer, corpus, share, options.batch)
         for batch in islice(stream, 50):
             for kind, loss in run.step(batch, options.tokens).items():
                 smooth[kind] = 0.9 * smooth.get(kind, loss) + 0.1 * loss
-            if run.seen["tokens"] >= options.tokens or stopped:
+            if run.seen["tokens"] >= options.tokens:
                 break
-        _log(run, smooth, options.work)
-        due = time.monotonic() - last > options.every
-        if due or stopped or run.seen["tokens"] >= options.tokens:
-            last = time.monotonic()
-            run.save()
-            export(run.model, options.export, ids)
-    return run.seen
+        parent = mp.parent_process()
+        ending = bool(stopped) or (parent is not None and not parent.is_alive())
+        over = run.seen["tokens"] >= options.tokens or _any(ending)
+        if rank == 0:
+            _log(run, smooth, options.work)
+            if over or time.monotonic() - last > options.every:
+                last = time.monotonic()
+                run.save()
+                export(run.model, options.export, ids)
+
+
+def _any(flag: bool) -> bool:
+    """Whether one of the processes says so."""
+    if not dist.is_initialized():
+        return flag
+    flags = torch.tensor([int(flag)])
+    dist.all_reduce(flags)
+    return bool(flags[0])
 
 
 MARKS = {"bos": "<s>", "eos": "</s>", "pad": "<pad>"}
@@ -176,17 +224,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="checkpoint and log")
     parser.add_argument("--export", type=Path, required=True, help="the transformers directory")
-    parser.add_argument("--tokens", type=int, default=9_000_000)
-    parser.add_argument("--batch", type=int, default=2000, help="tokens of one update")
+    parser.add_argument("--tokens", type=int, default=30_000_000)
+    parser.add_argument("--batch", type=int, default=2500, help="tokens of one update and process")
     parser.add_argument("--chats", type=int, default=8000, help="chats the tokenizer learns from")
     parser.add_argument("--every", type=int, default=300, help="seconds between checkpoints")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--written", type=float, default=0.0, help="share of written documents")
+    parser.add_argument("--written", type=float, default=0.4, help="share of written documents")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
         options.tokens, options.batch, options.chats = 12_000, 3000, 60
+        options.processes = 1
     return options
 
 
