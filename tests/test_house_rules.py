@@ -106,8 +106,8 @@ def test_pickles_are_read_in_one_place_behind_a_flag():
         for path in [*(ROOT / "harness").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
         if "pickle.load" in path.read_text(encoding="utf-8")
     ]
-    assert places == ["program.py"]
-    source = (ROOT / "plugins" / "baft_dspy" / "program.py").read_text(encoding="utf-8")
+    assert places == ["reading.py"]
+    source = (ROOT / "plugins" / "baft_dspy" / "reading.py").read_text(encoding="utf-8")
     assert source.count("_unpickle(") == 2
     assert 'path.suffix != ".json" and not allow_pickle' in source
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from baft import Backend, Decoding, Generation, Prompt, UsageError, digest
 
 from . import program as programs
+from . import reading
 from .batcher import Asking, Batcher
 from .lm import ADAPTER, Engine, language_model, run_program
+from .recorded import recorded_lm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +39,9 @@ def open_backend(target: str, context: Context) -> ProgramBackend:
             f"dspy:{target} has an unknown option {option.split('=')[0]!r}.",
             "Write dspy:DIR?lm=SPEC.",
         )
-    path = programs.find(Path(name).expanduser(), allow_pickle=context.allow_pickle)
-    program = programs.load(path, context.role)
-    lm = option.removeprefix("lm=") or programs.recorded_lm(path)
+    path = reading.find(Path(name).expanduser(), allow_pickle=context.allow_pickle)
+    program = reading.load(path, context.role)
+    lm = option.removeprefix("lm=") or recorded_lm(path)
     if lm.startswith("dspy:"):
         raise UsageError(f"A DSPy program cannot run on another one, {lm!r}.", "Name its model.")
     return ProgramBackend(f"dspy:{target}", path, program, context.open(lm))

@@ -25,6 +25,7 @@ from . import instructions as ideas
 from . import program as programs
 from .batcher import Batcher
 from .lm import Engine, language_model, surroundings
+from .recorded import relative
 from .search import Search
 from .trials import Stopped, Trials
 
@@ -304,10 +305,10 @@ def _facts(
         "metric": metric.name,
         "metric_version": metric.version,
         "attainable_max": metric.attainable_max,
-        "lm": programs.relative(lm.spec, output),
+        "lm": relative(lm.spec, output),
         "lm_fingerprint": lm.fingerprint(),
         "lm_config": dict(lm.describe()),
-        "prompt_lm": programs.relative(prompt_lm.spec, output),
+        "prompt_lm": relative(prompt_lm.spec, output),
         "prompt_lm_fingerprint": prompt_lm.fingerprint(),
         "arguments": json.loads(json.dumps(arguments, default=str)),
         "seed": chosen.seed,

@@ -26,7 +26,7 @@ from baft import (
 dspy = pytest.importorskip("dspy")
 pytest.importorskip("optuna")
 
-from baft_dspy import instructions, program  # noqa: E402
+from baft_dspy import instructions, program, reading  # noqa: E402
 from baft_dspy.backend import open_backend  # noqa: E402
 from baft_dspy.optimizer import Mipro  # noqa: E402
 
@@ -152,7 +152,7 @@ def test_a_better_instruction_is_found_and_saved(tmp_path: Path):
     assert logged[0] == {"trial": 1, "total": 7, "score": 3 / 16, "best": 3 / 16}
     assert [entry["trial"] for entry in logged] == [1, 2, 3, 4, 5, 6, 7]
     assert logged[-1]["best"] == 0.5
-    loaded = program.load(program.find(tmp_path / "out"), ROLE)
+    loaded = reading.load(reading.find(tmp_path / "out"), ROLE)
     assert loaded.generate.signature.instructions == f"Cook. {MAGIC}"
     assert program.program_sha256(loaded) == info["program_sha256"]
     assert model.closed == 1
@@ -181,7 +181,7 @@ def test_no_improvement_is_a_result(tmp_path: Path):
     assert not info["improved"]
     assert info["result"].startswith("No improvement found")
     assert (info["best_trial"], info["best_score"], info["best_demos"]) == (1, 3 / 16, 0)
-    loaded = program.load(program.find(tmp_path / "out"), ROLE)
+    loaded = reading.load(reading.find(tmp_path / "out"), ROLE)
     assert program.program_sha256(loaded) == program.program_sha256(program.build(ROLE))
 
 
@@ -199,8 +199,8 @@ def test_demonstrations_help_and_survive_saving(tmp_path: Path):
     assert info["improved"]
     assert info["best_demos"] >= 2
     assert info["demo_sets"][0] == 0
-    made = program.load(tmp_path / "out" / "program_components.json", ROLE)
-    other = program.load(tmp_path / "out" / "program.json", ROLE)
+    made = reading.load(tmp_path / "out" / "program_components.json", ROLE)
+    other = reading.load(tmp_path / "out" / "program.json", ROLE)
     assert program.state_of(made) == program.state_of(other)
     assert len(made.generate.demos) == info["best_demos"]
     assert {"dish", "title", "steps"} <= set(made.generate.demos[0])

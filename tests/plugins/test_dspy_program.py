@@ -13,7 +13,7 @@ from baft import DataError, Field, UsageError
 
 dspy = pytest.importorskip("dspy")
 
-from baft_dspy import baft_recognise_path, program  # noqa: E402
+from baft_dspy import baft_recognise_path, program, reading, recorded  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,13 @@ COMPONENTS: dict[str, Any] = {
 }
 
 
+MODULE: dict[str, Any] = COMPONENTS["modules"]["generate"]
+
+
+def components(**changes: Any) -> dict[str, Any]:
+    return {**COMPONENTS, "modules": {"generate": {**MODULE, **changes}}}
+
+
 def rendered(made: Any) -> Any:
     predict = made.generate
     return dspy.ChatAdapter().format(predict.signature, predict.demos, {"dish": "cake"})
@@ -74,7 +81,7 @@ def test_the_program_asks_for_the_roles_fields():
 def test_a_saved_program_renders_the_identical_prompt(tmp_path: Path, name: str):
     made = optimized()
     program.save(made, ROLE, tmp_path / "new")
-    loaded = program.load(tmp_path / "new" / name, ROLE)
+    loaded = reading.load(tmp_path / "new" / name, ROLE)
     assert rendered(loaded) == rendered(made)
     assert len(rendered(loaded)) == 6
     assert program.program_sha256(loaded) == program.program_sha256(made)
@@ -114,21 +121,19 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
 
 @pytest.mark.parametrize("key", ["generate", "predict", "_stories.generate"])
 def test_the_pipelines_keys_are_known(tmp_path: Path, key: str):
-    module = COMPONENTS["modules"]["generate"]
-    path = write(tmp_path / "program_components.json", {**COMPONENTS, "modules": {key: module}})
-    loaded = program.load(path, ROLE)
+    path = write(tmp_path / "program_components.json", {**COMPONENTS, "modules": {key: MODULE}})
+    loaded = reading.load(path, ROLE)
     assert loaded.generate.signature.instructions == "Cook well."
     assert "`dish` (str): the dish" in rendered(loaded)[0]["content"]
     assert rendered(loaded)[2]["content"].startswith("[[ ## title ## ]]\nSopa de ñame")
 
 
 def test_of_several_predictors_the_roles_own_is_taken(tmp_path: Path):
-    module = COMPONENTS["modules"]["generate"]
-    modules = {"_arch.generate": module, "_stories.generate": {**module, "instructions": "Tell."}}
+    modules = {"_arch.generate": MODULE, "_stories.generate": {**MODULE, "instructions": "Tell."}}
     value = {"role": "architect", "type": "A", "modules": modules}
     path = write(tmp_path / "program_components.json", value)
     role: Any = SimpleNamespace(**{**vars(ROLE), "name": "architect_stories"})
-    assert program.load(path, role).generate.signature.instructions == "Tell."
+    assert reading.load(path, role).generate.signature.instructions == "Tell."
 
 
 def state(**changes: Any) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def state(**changes: Any) -> dict[str, Any]:
 def test_attributes_and_language_models_in_a_state_are_ignored(tmp_path: Path):
     lm = {"model": "openai/evil", "api_base": "http://evil"}
     path = write(tmp_path / "program.json", state(lm=lm, forward="owned", config={"n": 9}))
-    loaded = program.load(path, ROLE)
+    loaded = reading.load(path, ROLE)
     assert loaded.generate.lm is None
     assert callable(loaded.generate.forward)
     assert loaded.generate.config == {}
@@ -163,13 +168,18 @@ FIELDS = {"prefix": "Dish:", "description": "d"}
             {"modules": {"generate": {"instructions": "x", "fields": {"dish": {}, "wine": {}}}}},
             "its fields are dish, wine, the role's are dish, title, steps",
         ),
-        ({"modules": {"generate": {"instructions": "x", "demos": "x"}}}, "demos are a str"),
-        ({"modules": {"generate": {"instructions": "x", "demos": [3]}}}, "demo 1 is a int"),
-        ({"modules": {"generate": {"instructions": 3}}}, "instructions is a int"),
+        ({"modules": {"generate": {"instructions": "x"}}}, "'fields' is missing"),
+        (components(fields={}), "its fields are none, the role's are dish, title, steps"),
         (
-            {"modules": {"generate": {"instructions": "x", "demos": [{"q": 1}]}}},
-            "demo 1 has none of the role's fields",
+            components(fields={**MODULE["fields"], "dish": {"type": "output"}}),
+            "its field dish is 'output', the role's an input",
         ),
+        (components(demos="x"), "demos are a str"),
+        (components(demos=[3]), "demo 1 is a int"),
+        (components(instructions=3), "instructions is a int"),
+        (components(demos=[{"augmented": True}]), "demo 1 has none of the role's fields"),
+        (components(demos=[DEMO, {**DEMO, "q": 1}]), "demo 2 has q, the role dish, title, steps"),
+        (state(demos=[{"dish": "tea", "wine": "red"}]), "demo 1 has wine"),
         (state(signature={"instructions": "x", "fields": [FIELDS]}), "its fields are Dish"),
         (state(signature={"instructions": "x", "fields": {}}), "its fields are a dict"),
     ],
@@ -177,7 +187,7 @@ FIELDS = {"prefix": "Dish:", "description": "d"}
 def test_what_is_not_the_roles_program_is_refused(tmp_path: Path, value: Any, reason: str):
     path = write(tmp_path / "program.json", value)
     with pytest.raises(DataError, match=r"program\.json") as error:
-        program.load(path, ROLE)
+        reading.load(path, ROLE)
     assert reason in error.value.message
     assert error.value.hint
 
@@ -186,33 +196,79 @@ def test_a_truncated_file_points_to_the_other_one(tmp_path: Path):
     write(tmp_path / "program.json", "{")
     write(tmp_path / "program_components.json", COMPONENTS)
     with pytest.raises(DataError) as error:
-        program.load(program.find(tmp_path), ROLE)
+        reading.load(reading.find(tmp_path), ROLE)
     assert "program_components.json" in error.value.hint
+
+
+def test_a_file_without_demos_or_with_a_byte_order_mark_is_read(tmp_path: Path):
+    module = {key: value for key, value in MODULE.items() if key != "demos"}
+    value = {**COMPONENTS, "modules": {"generate": module}}
+    path = write(tmp_path / "program_components.json", "\ufeff" + json.dumps(value))
+    assert reading.load(path, ROLE).generate.demos == []
+
+
+@pytest.mark.parametrize("key", ["", "generate", "predict", "inner.generate", "_stories.generate"])
+def test_dspys_own_state_is_read_whatever_its_predictor_is_called(tmp_path: Path, key: str):
+    saved = {**optimized().generate.dump_state(), "lm": None}
+    value = {key: saved, "metadata": {"dependency_versions": {}}} if key else saved
+    loaded = reading.load(write(tmp_path / "any_name.json", value), ROLE)
+    assert rendered(loaded) == rendered(optimized())
+
+
+def test_labelled_demonstrations_cut_off_in_the_middle_are_refused(tmp_path: Path):
+    text = json.dumps(COMPONENTS, indent=2)
+    path = write(tmp_path / "program_components.json", text[: text.index('"augmented"')])
+    with pytest.raises(DataError, match="not valid JSON") as error:
+        reading.load(path, ROLE)
+    assert error.value.hint == "Optimize again."
+
+
+def test_a_file_too_large_for_a_program_is_not_read(tmp_path: Path):
+    for name in ("program.json", "program.pkl"):
+        path = tmp_path / name
+        with path.open("wb") as stream:
+            stream.truncate(reading.LARGEST + 1)
+        with pytest.raises(DataError, match=r"16\.8 MB, too much for a program"):
+            reading.load(path, ROLE)
 
 
 def test_a_folder_without_a_program_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="neither"):
-        program.find(tmp_path)
+        reading.find(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
-        program.find(tmp_path / "nothing")
+        reading.find(tmp_path / "nothing")
 
 
 def test_pickles_are_refused_unless_allowed(tmp_path: Path):
     path = tmp_path / "program.pkl"
     path.write_bytes(pickle.dumps(state()))
     with pytest.raises(DataError, match="run code"):
-        program.find(tmp_path, allow_pickle=True)
+        reading.find(tmp_path, allow_pickle=True)
     with pytest.raises(DataError, match="runs code"):
-        program.find(path)
-    found = program.find(path, allow_pickle=True)
-    assert rendered(program.load(found, ROLE)) == rendered(program.build(ROLE))
+        reading.find(path)
+    found = reading.find(path, allow_pickle=True)
+    assert rendered(reading.load(found, ROLE)) == rendered(program.build(ROLE))
 
 
 def test_the_two_byte_pickle_of_the_pipeline_is_named(tmp_path: Path):
     path = tmp_path / "program.pkl"
     path.write_bytes(b"\x80\x04")
     with pytest.raises(DataError, match="2 bytes"):
-        program.load(path, ROLE)
+        reading.load(path, ROLE)
+    write(tmp_path / "program_components.json", COMPONENTS)
+    with pytest.raises(DataError, match="2 bytes") as error:
+        reading.load(path, ROLE)
+    assert "program_components.json" in error.value.hint
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_whole_program_by_cloudpickle_is_read_where_allowed(tmp_path: Path):
+    optimized().save(tmp_path, save_program=True)
+    assert baft_recognise_path(tmp_path) is None
+    with pytest.raises(DataError, match="run code"):
+        reading.find(tmp_path, allow_pickle=True)
+    path = reading.find(tmp_path / "program.pkl", allow_pickle=True)
+    assert rendered(reading.load(path, ROLE)) == rendered(optimized())
 
 
 def test_only_json_is_recognised(tmp_path: Path):
@@ -232,17 +288,17 @@ def test_the_recorded_model_is_found_wherever_the_tree_lies(tmp_path: Path):
     info = folder / "optimization_info.json"
     for spec in ("hf:../../models/tiny", "hf:artifacts/models/tiny", "hf:models/tiny"):
         write(info, {"lm": spec})
-        assert program.recorded_lm(folder / "program.json") == f"hf:{model}"
-    assert program.relative(f"hf:{model}", folder) == "hf:../../models/tiny"
-    assert program.anchored(f"lora:x?base={model}", folder) == f"lora:x?base={model}"
-    assert program.anchored("lora:x?base=models/tiny", folder) == f"lora:x?base={model}"
+        assert recorded.recorded_lm(folder / "program.json") == f"hf:{model}"
+    assert recorded.relative(f"hf:{model}", folder) == "hf:../../models/tiny"
+    assert recorded.anchored(f"lora:x?base={model}", folder) == f"lora:x?base={model}"
+    assert recorded.anchored("lora:x?base=models/tiny", folder) == f"lora:x?base={model}"
     for spec in ("ollama:mistral:7b", "openai:m@http://127.0.0.1:1/v1"):
-        assert program.anchored(spec, folder) == program.relative(spec, folder) == spec
+        assert recorded.anchored(spec, folder) == recorded.relative(spec, folder) == spec
 
 
 def test_without_a_recorded_model_the_option_is_named(tmp_path: Path):
     with pytest.raises(UsageError, match=r"\?lm="):
-        program.recorded_lm(tmp_path / "program.json")
+        recorded.recorded_lm(tmp_path / "program.json")
 
 
 def test_a_recorded_server_elsewhere_has_to_be_confirmed(tmp_path: Path):
@@ -257,7 +313,7 @@ def test_a_recorded_server_elsewhere_has_to_be_confirmed(tmp_path: Path):
     ):
         write(info, {"lm": spec})
         with pytest.raises(UsageError, match="sends prompts") as error:
-            program.recorded_lm(tmp_path / "program.json")
+            recorded.recorded_lm(tmp_path / "program.json")
         assert error.value.hint.endswith(f"?lm={spec}")
     write(info, {"lm": "ollama:m@http://localhost:11434"})
-    assert program.recorded_lm(tmp_path / "program.json") == "ollama:m@http://localhost:11434"
+    assert recorded.recorded_lm(tmp_path / "program.json") == "ollama:m@http://localhost:11434"
