@@ -237,6 +237,12 @@ class Summary:
     """Share of scores at or above 1.0."""
     ci95: Interval | None
     """Interval of the mean; None below n = 2."""
+    t95: Interval | None = None
+    """The same by Student's t, for comparison; None below n = 2."""
+    variance_between: float | None = None
+    """Variance between examples, repeats set aside; None without repeats."""
+    variance_within: float | None = None
+    """Variance between repeats of one example; None without repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +259,8 @@ class Usage:
     """Seconds the arm took, resumed parts included."""
     truncated: int = 0
     """Generations cut off by a limit."""
+    tokens_per_example: float | None = None
+    """Mean completion tokens of one answer; None where any answer's were not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +272,8 @@ class ValidityShares:
     none: float
     mean_other: float | None
     """Mean score under the other extraction setting."""
+    n: int = 0
+    """Outputs that the shares are of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,6 +361,10 @@ class PairedTest:
     """Cohen's d_z; None where the differences do not vary."""
     smallest_detectable: float | None
     """Difference found with 80 % power at this n and spread, two-sided 5 %."""
+    std: float | None = None
+    """Sample standard deviation of the differences; None below n = 2."""
+    examples_needed: int | None = None
+    """Examples with which the mean difference would be clear, 80 % power; None: none would do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +393,8 @@ class Report:
     tests: tuple[PairedTest, ...]
     notes: tuple[str, ...] = ()
     """What a reader must know: limits, differences between arms, …"""
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Short tags of each example, by id and tag: tier, language, …"""
 
     def arm(self, name: str) -> ArmReport | None:
         """The arm of that name, or None."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from .power import examples_needed, smallest_detectable
 from .records import Interval, PairedTest, Summary
 
 if TYPE_CHECKING:
@@ -19,48 +20,48 @@ RESAMPLES = 9_999
 LARGE = 1_000
 """From so many examples on, t and normal forms replace resampling: they agree to 3 digits there."""
 
-EXACT = 14
-"""Up to so many non-zero differences the sign-flip test enumerates all patterns (2^14)."""
+EXACT = 22
+"""Up to so many non-zero differences the sign-flip test enumerates all patterns (2^22)."""
+
+CELLS = 2_000_000
+"""Numbers drawn at once when resampling, which bounds memory."""
 
 
-def summarise(scores: Sequence[float], failures: int, *, seed: int = 0) -> Summary:
+def summarise(
+    scores: Sequence[float],
+    failures: int,
+    *,
+    repeats: Sequence[Sequence[float]] = (),
+    seed: int = 0,
+) -> Summary:
     """Aggregates of one arm's scores, in any order.
 
     Args:
-        scores: one number for each example that has one; shape (n,).
+        scores: one number for each example that has one, repeats averaged; shape (n,).
         failures: examples without a score; counted, never averaged.
+        repeats: the single scores of each example, shape (n, repeats), where there are several.
         seed: of the bootstrap.
     """
     import numpy as np
 
-    n = len(scores)
-    if n == 0:
-        return Summary(
-            n=0,
-            failures=failures,
-            mean=None,
-            median=None,
-            std=None,
-            min=None,
-            max=None,
-            pass_rate_08=None,
-            pass_rate_09=None,
-            perfect_rate=None,
-            ci95=None,
-        )
     values = np.asarray(scores, dtype=float)  # (n,)
+    n = len(values)
+    between, within = variance_components(repeats) or (None, None)
     return Summary(
         n=n,
         failures=failures,
-        mean=mean(scores),
-        median=float(np.median(values)),
-        std=float(values.std(ddof=1)) if n > 1 else None,
-        min=float(values.min()),
-        max=float(values.max()),
-        pass_rate_08=float((values >= 0.8).mean()),
-        pass_rate_09=float((values >= 0.9).mean()),
-        perfect_rate=float((values >= 1.0).mean()),
+        mean=mean(scores) if n else None,
+        median=float(np.median(values)) if n else None,
+        std=_spread(values),
+        min=float(values.min()) if n else None,
+        max=float(values.max()) if n else None,
+        pass_rate_08=float((values >= 0.8).mean()) if n else None,
+        pass_rate_09=float((values >= 0.9).mean()) if n else None,
+        perfect_rate=float((values >= 1.0).mean()) if n else None,
         ci95=mean_interval(values, seed=seed),
+        t95=t_interval(values),
+        variance_between=between,
+        variance_within=within,
     )
 
 
@@ -74,34 +75,81 @@ def mean(scores: Sequence[float]) -> float:
 
 
 def mean_interval(values: Any, *, level: float = 0.95, seed: int = 0) -> Interval | None:
-    """Interval of the mean: BCa bootstrap (Efron 1987), t for large n or where BCa has no value.
+    """Interval of the mean: BCa bootstrap, t for large n or where BCa has no value.
 
-    Without spread the interval is the point itself; below n = 2 there is none.
+    BCa: Efron 1987 (JASA 82), as in Efron & Tibshirani 1993, equations 14.9 to 14.15. Without
+    spread the interval is the point itself; below n = 2, or with a value that is not finite, there
+    is none.
     """
     import numpy as np
     from scipy import stats
 
     values = np.asarray(values, dtype=float)  # (n,)
     n = len(values)
-    if n < 2:
+    if not 2 <= n < LARGE or not np.isfinite(values).all() or np.ptp(values) == 0:
+        return t_interval(values, level=level)
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=RESAMPLES,
+        batch=max(1, CELLS // n),
+        method="BCa",
+        rng=np.random.default_rng(seed),
+        vectorized=True,
+    ).confidence_interval
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return t_interval(values, level=level)
+    return Interval(low=float(found.low), high=float(found.high), level=level, method="BCa")
+
+
+def t_interval(values: Any, *, level: float = 0.95) -> Interval | None:
+    """Interval of the mean by Student's t, x̄ ± t[(1+level)/2, n-1]·s/√n (Student 1908).
+
+    Without spread it is the point itself; None below n = 2 or with a value that is not finite.
+
+    >>> found = t_interval([1.0, 2.0, 3.0, 4.0])
+    >>> round(found.low, 4), round(found.high, 4)
+    (0.4457, 4.5543)
+    """
+    import numpy as np
+    from scipy import stats
+
+    values = np.asarray(values, dtype=float)  # (n,)
+    n = len(values)
+    if n < 2 or not np.isfinite(values).all():
         return None
-    centre = float(values.mean())
-    if float(np.ptp(values)) == 0.0:
+    centre = math.fsum(values) / n
+    if np.ptp(values) == 0:
         return Interval(low=centre, high=centre, level=level, method="no spread")
-    if n < LARGE:
-        found = stats.bootstrap(
-            (values,),
-            np.mean,
-            confidence_level=level,
-            n_resamples=RESAMPLES,
-            method="BCa",
-            rng=np.random.default_rng(seed),
-            vectorized=True,
-        ).confidence_interval
-        if math.isfinite(found.low) and math.isfinite(found.high):
-            return Interval(low=float(found.low), high=float(found.high), level=level, method="BCa")
     half = float(stats.t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
     return Interval(low=centre - half, high=centre + half, level=level, method="t")
+
+
+def variance_components(repeats: Sequence[Sequence[float]]) -> tuple[float, float] | None:
+    """Variance between examples and within them, from K repeats of each.
+
+    The ANOVA estimate of the balanced one-way random model (Searle, Casella & McCulloch 1992,
+    chapter 3): within = MSW, between = (MSB - MSW) / K, at least 0.
+
+    Args:
+        repeats: scores by example, shape (n, K).
+
+    Returns:
+        (between, within); None below n = 2 or K = 2.
+
+    >>> between, within = variance_components([[1.0, 3.0], [5.0, 7.0]])
+    >>> between, within
+    (7.0, 2.0)
+    """
+    import numpy as np
+
+    if len(repeats) < 2 or len(repeats[0]) < 2:
+        return None
+    values = np.asarray(repeats, dtype=float)  # (n, K)
+    within = float(values.var(axis=1, ddof=1).mean())
+    between = float(values.mean(axis=1).var(ddof=1)) - within / values.shape[1]
+    return max(0.0, between), within
 
 
 def lower_bound(values: Sequence[float], *, level: float = 0.95) -> float | None:
@@ -121,6 +169,9 @@ def compare(
 ) -> PairedTest:
     """Paired comparison of arms ``a`` and ``b`` on the examples both have a score for.
 
+    ``effect_size`` is d_z, the mean difference over its standard deviation (Lakens 2013, formula
+    6).
+
     Args:
         a: the arm whose gain is positive.
         b: the other arm.
@@ -132,10 +183,11 @@ def compare(
     common = [key for key in scores[a] if key in scores[b]]
     differences = np.array([scores[a][key] - scores[b][key] for key in common])  # (n,)
     n = len(differences)
-    if n:
+    usable = n > 0 and bool(np.isfinite(differences).all())
+    if usable:
         differences[np.abs(differences) < 1e-12] = 0.0  # rounding is not a difference
-    std = float(differences.std(ddof=1)) if n > 1 else 0.0
-    centre = math.fsum(differences) / n if n else None
+    std = _spread(differences) if usable else None
+    centre = math.fsum(differences) / n if usable else None
     return PairedTest(
         a=a,
         b=b,
@@ -145,19 +197,32 @@ def compare(
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
         ties=int((differences == 0).sum()),
-        sign_flip_p=sign_flip_p(differences, seed=seed) if n else None,
-        wilcoxon_p=wilcoxon_p(differences) if n else None,
+        sign_flip_p=sign_flip_p(differences, seed=seed) if usable else None,
+        wilcoxon_p=wilcoxon_p(differences) if usable else None,
         holm_p=None,
-        effect_size=centre / std if centre is not None and std > 0 else None,
-        smallest_detectable=smallest_detectable(std, n),
+        effect_size=centre / std if centre is not None and std else None,
+        smallest_detectable=smallest_detectable(std, n) if std is not None else None,
+        std=std,
+        examples_needed=examples_needed(centre, std),
     )
 
 
-def sign_flip_p(differences: Any, *, seed: int = 0) -> float:
-    """Two-sided sign-flip permutation test of a zero mean difference; p is never 0.
+def _spread(values: Any) -> float | None:
+    """Sample standard deviation; equal values have exactly none. None below n = 2."""
+    import numpy as np
 
-    All 2^m patterns of the m non-zero differences up to m = 14, else 99,999 random ones with
-    p = (b + 1) / (draws + 1) (Phipson & Smyth 2010).
+    if len(values) < 2:
+        return None
+    return float(values.std(ddof=1)) if np.ptp(values) > 1e-12 else 0.0
+
+
+def sign_flip_p(differences: Any, *, seed: int = 0) -> float:
+    """Two-sided sign-flip permutation test of a zero mean difference (Fisher 1935); never 0.
+
+    All 2^m patterns of the m non-zero differences up to m = 22: the sums of each half are listed
+    and matched (Horowitz & Sahni 1974, J. ACM 21), so 2 x 2^11 numbers stand for 2^22. Beyond,
+    99,999 random patterns (9,999 from m = 1,000 on) with p = (b + 1) / (draws + 1) (Phipson &
+    Smyth 2010).
 
     >>> sign_flip_p([1.0, 1.0, 1.0])
     0.25
@@ -167,25 +232,40 @@ def sign_flip_p(differences: Any, *, seed: int = 0) -> float:
     values = np.asarray(differences, dtype=float)
     values = values[values != 0]
     m = len(values)
-    if m == 0:
+    observed = abs(math.fsum(values)) - 1e-9 * float(np.abs(values).sum())  # a tie is as extreme
+    if observed <= 0:
         return 1.0
-    observed = abs(values.sum()) - 1e-12
     if m <= EXACT:
-        patterns = np.arange(2**m)[:, None] >> np.arange(m) & 1  # (2^m, m)
-        sums = np.where(patterns == 1, values, -values).sum(axis=1)
-        return float((np.abs(sums) >= observed).mean())
-    draws, block = (99_999, 4_000) if m < LARGE else (9_999, 500)
+        first, second = np.sort(_flips(values[: m // 2])), _flips(values[m // 2 :])
+        reaching = len(first) - np.searchsorted(first, observed - second)  # (2^(m - m // 2),)
+        return float(2 * reaching.sum() / 2**m)  # the sums lie symmetrically about 0
+    draws = 99_999 if m < LARGE else 9_999
+    block = max(1, CELLS // m)
     rng = np.random.default_rng(seed)
-    hits = 0
+    total, hits = float(values.sum()), 0
     for start in range(0, draws, block):
         size = min(block, draws - start)
-        signs = rng.integers(0, 2, (size, m), dtype=np.int8) * 2 - 1  # (size, m)
-        hits += int((np.abs(signs @ values) >= observed).sum())
+        random = np.frombuffer(rng.bytes(-(-size * m // 8)), dtype=np.uint8)
+        flipped = np.unpackbits(random, count=size * m).reshape(size, m)  # (size, m) of 0 and 1
+        hits += int((np.abs(total - 2 * (flipped @ values)) >= observed).sum())
     return (hits + 1) / (draws + 1)
 
 
+def _flips(values: Any) -> Any:
+    """The sums of the values under every pattern of signs; shape (2^m,)."""
+    import numpy as np
+
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate((sums - value, sums + value))
+    return sums
+
+
 def wilcoxon_p(differences: Any) -> float:
-    """Two-sided Wilcoxon signed-rank test, zeros ranked by Pratt's method (Pratt 1959)."""
+    """Two-sided Wilcoxon signed-rank test (Wilcoxon 1945), zeros by Pratt's method (Pratt 1959).
+
+    Normal form without continuity correction: with zeros and ties there is no exact table.
+    """
     import numpy as np
     from scipy import stats
 
@@ -209,21 +289,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         running = max(running, min(1.0, (len(known) - rank) * p))
         out[index] = running
     return out
-
-
-def smallest_detectable(
-    std: float, n: int, *, alpha: float = 0.05, power: float = 0.8
-) -> float | None:
-    """Smallest mean difference found with ``power``: (t[1-α/2] + t[power])·s/√n; None below n = 2.
-
-    Miller 2024 (arXiv 2411.00640), section 5, with t for the normal quantiles.
-    """
-    from scipy import stats
-
-    if n < 2:
-        return None
-    quantiles = stats.t.ppf(1 - alpha / 2, n - 1) + stats.t.ppf(power, n - 1)
-    return float(quantiles * std / math.sqrt(n))
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .records import ArmManifest, Audit, Example, Manifest, PairedTest
     from .store.runs import RunStore, ScoreRow
 
+TAG_LENGTH = 80
+"""Longer values of a tag are prose and group nothing."""
+
 
 def build_report(
     store: RunStore,
@@ -57,7 +60,18 @@ def build_report(
         arms=arms,
         tests=paired_tests(arms),
         notes=(*_notes(manifest, arms), *notes),
+        tags={example.id: _tags(example) for example in examples.values() if example.tags},
     )
+
+
+def _tags(example: Example) -> dict[str, str]:
+    """The example's tags that can group examples: short single values, as text on one line."""
+    found = {
+        name: " ".join(str(value).split())
+        for name, value in example.tags.items()
+        if isinstance(value, (str, int, float, bool))
+    }
+    return {name: text for name, text in found.items() if 0 < len(text) <= TAG_LENGTH}
 
 
 def paired_tests(arms: Sequence[ArmReport]) -> tuple[PairedTest, ...]:
@@ -101,6 +115,7 @@ def _arm_report(
         for key, found in values.items()
         if key not in failed and len(found) == manifest.repeats
     }
+    complete = [values[key] for key in scores]
     scored = sum(len(found) for found in values.values())
     parsed = sum(validity.values())
     return ArmReport(
@@ -111,7 +126,9 @@ def _arm_report(
         expected=manifest.num_examples * manifest.repeats,
         scores=scores,
         failed=failed,
-        summary=stats.summarise(list(scores.values()), len(examples) - len(scores)),
+        summary=stats.summarise(
+            list(scores.values()), len(examples) - len(scores), repeats=complete
+        ),
         components={
             name: components[name] / scored if scored else 0.0 for name in manifest.component_max
         },
@@ -120,6 +137,7 @@ def _arm_report(
             extracted=validity["extracted"] / parsed if parsed else 0.0,
             none=validity["none"] / parsed if parsed else 0.0,
             mean_other=stats.mean(others) if others else None,
+            n=parsed,
         ),
         usage=_usage(rows, latencies, store.wall_s(arm.name)),
         audit=_audit(store, arm.name, metric, examples, scores, training),
@@ -128,6 +146,8 @@ def _arm_report(
 
 def _usage(rows: Sequence[ScoreRow], latencies: Sequence[float], wall_s: float) -> Usage:
     completion = sum(row.completion_tokens or 0 for row in rows)
+    answered = [row for row in rows if row.finish_reason is not None]
+    counted = bool(answered) and all(row.completion_tokens is not None for row in answered)
     return Usage(
         prompt_tokens=sum(row.prompt_tokens or 0 for row in rows),
         completion_tokens=completion,
@@ -136,6 +156,7 @@ def _usage(rows: Sequence[ScoreRow], latencies: Sequence[float], wall_s: float) 
         tokens_per_s=completion / wall_s if completion and wall_s else None,
         wall_s=wall_s,
         truncated=sum(row.finish_reason == "length" for row in rows),
+        tokens_per_example=completion / len(answered) if counted else None,
     )
 
 

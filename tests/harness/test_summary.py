@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from baft import Failure, Generation, Prediction, Score, Scored
@@ -14,10 +16,13 @@ from baft.summary import build_report
 def build(tmp_path, role, metric, make_manifest):
     """A report of results given as {arm: [(example, repeat, value or None)]}."""
 
-    def build(results, n=3, **changes):
+    def build(results, n=3, tags=None, tokens=10, **changes):
         manifest = make_manifest(**{"arms": tuple(results), "n": n, **changes})
-        store = RunStore.create(tmp_path / "run", manifest)
-        examples = [role.example({"word": f"w{i}"}) for i in range(n)]
+        store = RunStore.create(tmp_path / manifest.run_id, manifest)
+        examples = [
+            replace(role.example({"word": f"w{i}"}), tags=(tags or {}).get(f"w{i}", {}))
+            for i in range(n)
+        ]
         store.add_examples(examples, [role.prompt(e) for e in examples])
         for arm, rows in results.items():
             for example, repeat, value in rows:
@@ -25,7 +30,7 @@ def build(tmp_path, role, metric, make_manifest):
                     example_id=example,
                     text="x",
                     finish_reason="length" if value == 0.0 else "stop",
-                    completion_tokens=10,
+                    completion_tokens=tokens,
                     latency_s=0.5,
                 )
                 store.add_generations(arm, repeat, [generation])
@@ -101,3 +106,31 @@ def test_every_pair_is_tested_later_minus_earlier(build):
     assert [(t.a, t.b) for t in report.tests] == [("b", "a"), ("c", "a"), ("c", "b")]
     assert report.tests[0].mean_difference == pytest.approx(2.2 / 3)
     assert all(t.holm_p >= t.sign_flip_p for t in report.tests)
+
+
+def test_repeats_say_how_much_varies_between_examples_and_within_them(build):
+    rows = [("w0", 0, 1.0), ("w0", 1, 0.5), ("w1", 0, 0.25), ("w1", 1, 0.25)]
+    found = build({"a": rows}, n=2, repeats=2).arm("a").summary
+    assert found.variance_within == pytest.approx((0.125 + 0.0) / 2)
+    assert found.variance_between == pytest.approx(0.125 - 0.0625 / 2)
+    assert build({"b": [("w0", 0, 1.0)]}, n=1, run_id="r2").arm("b").summary.variance_within is None
+
+
+def test_short_tags_of_the_examples_are_in_the_report(build):
+    tags = {
+        "w0": {"tier": "simple", "size": 3, "story": "x" * 81, "nested": {"a": 1}},
+        "w1": {"tier": " very\nlarge "},
+    }
+    report = build({"a": [("w0", 0, 1.0), ("w1", 0, 1.0), ("w2", 0, 1.0)]}, tags=tags)
+    assert report.tags == {"w0": {"tier": "simple", "size": "3"}, "w1": {"tier": "very large"}}
+
+
+def test_tokens_by_answer_are_known_only_where_all_were_counted(build):
+    rows = [("w0", 0, 1.0), ("w1", 0, 1.0), ("w2", 0, None)]
+    assert build({"a": rows}).arm("a").usage.tokens_per_example == 10
+    assert build({"b": rows}, tokens=None, run_id="r2").arm("b").usage.tokens_per_example is None
+
+
+def test_the_number_of_outputs_stands_beside_their_shares(build):
+    rows = [("w0", 0, 1.0), ("w1", 0, 1.0), ("w2", 0, None)]
+    assert build({"a": rows}).arm("a").validity.n == 2
