@@ -48,6 +48,9 @@ class Group:
 
     prefix: tuple[int, ...]
     branches: tuple[tuple[int, ...], ...]
+    """What is to be learnt at their ends."""
+    seen: tuple[tuple[int, ...], ...]
+    """The branches as the model sees them: with slips in the answers."""
     answers: tuple[int, ...]
     kind: str = ""
 
@@ -159,9 +162,9 @@ class Pocket(nn.Module):
         positions = list(range(sizes[0]))
         sources: list[int] = []  # rows of x whose next token is an answer token
         targets: list[int] = []
-        for branch, answer in zip(group.branches, group.answers, strict=True):
+        for branch, seen, answer in zip(group.branches, group.seen, group.answers, strict=True):
             start = len(ids)
-            ids += branch
+            ids += seen
             positions += range(sizes[0], sizes[0] + len(branch))
             sources += range(start + len(branch) - answer - 1, start + len(branch) - 1)
             targets += branch[-answer:]

@@ -28,6 +28,7 @@ from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from random import Random
 
     from corpus import ChatGroup
 
@@ -37,7 +38,24 @@ SCALE = 1000.0  # keeps the sums of bf16 gradients small until they are divided
 QUICK = Shape(vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=2)
 
 
-def tokenize(tokenizer: Tokenizer, chats: ChatGroup, longest: int = 3072) -> Group | None:
+def slip(branch: list[int], answer: int, random: Random, share: float = 0.012) -> tuple[int, ...]:
+    """The branch with slips in its answer: a token said again, or another one of the answer.
+
+    What is learnt stays the clean text. So a model that once said a wrong word, as sampling makes
+    it do, finds back instead of repeating that word for ever.
+    """
+    seen, start = list(branch), len(branch) - answer
+    for i in range(start + 1, len(branch)):
+        if random.random() < share:
+            again = random.random() < 0.6
+            for j in range(i, min(i + random.choice((1, 1, 2, 3)), len(branch))):
+                seen[j] = seen[j - 1] if again else branch[random.randrange(start, len(branch))]
+    return tuple(seen)
+
+
+def tokenize(
+    tokenizer: Tokenizer, chats: ChatGroup, random: Random, longest: int = 3072
+) -> Group | None:
     """Token ids with the common beginning of all prompts split off; too long chats are dropped."""
     prompts, answers = [], []
     for chat in chats.chats:
@@ -51,10 +69,11 @@ def tokenize(tokenizer: Tokenizer, chats: ChatGroup, longest: int = 3072) -> Gro
     shared = 0
     while all(len(p) > shared + 1 and p[shared] == prompts[0][shared] for p in prompts):
         shared += 1
-    branches = tuple(tuple(p[shared:] + a) for p, a in zip(prompts, answers, strict=True))
+    branches = [p[shared:] + a for p, a in zip(prompts, answers, strict=True)]
     return Group(
         prefix=tuple(prompts[0][:shared]),
-        branches=branches,
+        branches=tuple(map(tuple, branches)),
+        seen=tuple(slip(b, len(a), random) for b, a in zip(branches, answers, strict=True)),
         answers=tuple(map(len, answers)),
         kind=chats.kind,
     )
@@ -66,7 +85,7 @@ def batches(
     """Lists of groups with at least ``size`` tokens together."""
     batch: list[Group] = []
     for chats in corpus.groups(copy_share):
-        group = tokenize(tokenizer, chats)
+        group = tokenize(tokenizer, chats, corpus.random)
         batch += [group] if group else []
         if sum(g.tokens for g in batch) >= size:
             yield batch

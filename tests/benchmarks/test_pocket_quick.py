@@ -108,6 +108,18 @@ def test_a_shared_prefix_changes_no_loss() -> None:
     shape = Shape(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
     model = Pocket(shape)
     whole = tuple(range(30))
-    apart = model(Group(prefix=(), branches=(whole,), answers=(10,)))[0]
-    shared = model(Group(prefix=whole[:15], branches=(whole[15:],), answers=(10,)))[0]
+    apart = model(Group(prefix=(), branches=(whole,), seen=(whole,), answers=(10,)))[0]
+    rest = whole[15:]
+    shared = model(Group(prefix=whole[:15], branches=(rest,), seen=(rest,), answers=(10,)))[0]
     torch.testing.assert_close(apart, shared, atol=1e-4, rtol=1e-4)
+
+
+def test_slips_change_what_is_seen_of_the_answer_and_nothing_else() -> None:
+    from train import slip
+
+    branch = list(range(400))
+    seen = slip(branch, 300, Random(3))
+    wrong = [i for i, (a, b) in enumerate(zip(branch, seen, strict=True)) if a != b]
+    assert 1 <= len(wrong) <= 30 and min(wrong) > 100
+    assert set(seen) <= set(branch)
+    assert slip(branch, 300, Random(3), share=0.0) == tuple(branch)
