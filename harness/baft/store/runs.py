@@ -221,8 +221,13 @@ class RunStore:
 
     def examples(self) -> Iterator[tuple[Example, tuple[Message, ...]]]:
         """Every example with its prompt's messages, in order."""
+        return self._examples("ORDER BY position")
+
+    def _examples(
+        self, which: str, values: Sequence[str] = ()
+    ) -> Iterator[tuple[Example, tuple[Message, ...]]]:
         rows = self._db.execute(
-            "SELECT id, inputs, reference, tags, prompt FROM examples ORDER BY position"
+            f"SELECT id, inputs, reference, tags, prompt FROM examples {which}", values
         )
         for id_, inputs, reference, tags, prompt in rows:
             example = Example(
