@@ -1,107 +1,24 @@
-"""A report and a policy in, one decision out. Pure: no clock, no files, no randomness."""
+"""A report and a policy in, one decision out. Pure: no clock, no files; what is drawn is seeded."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .records import Decision, RuleResult
-from .stats import lower_bound
+from .power import examples_needed, pass_probabilities
+from .records import CurvePoint, Decision, Power
+from .rules import apply_rules, arm_of, pair, simplicity, strongest, weakest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from .protocols import GateRule
-    from .records import ArmReport, PairedTest, Policy, Report, Strength
+    from .records import Policy, Report, RuleResult, Strength
 
-TOLERANCE = 1e-12
-"""0.8535 has no exact binary form; means that differ by less than this are the same number."""
+CURVE = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
+"""True means of the operating curve, as distances to the threshold."""
 
-SIMPLER = ("baseline", "optimized", "finetuned")
-"""A tie goes to the arm that stands first here."""
-
-
-def threshold(report: Report, policy: Policy, candidate: str, incumbent: str) -> RuleResult:
-    """The candidate's unrounded mean (or its lower bound) reaches the threshold."""
-    arm = _arm(report, candidate)
-    observed, what = arm.summary.mean, "mean"
-    if policy.confidence == "require":
-        observed, what = lower_bound(list(arm.scores.values())), "one-sided 95 % lower bound"
-    passed = observed is not None and observed >= policy.threshold - TOLERANCE
-    return RuleResult(
-        name="threshold",
-        passed=passed,
-        observed=observed,
-        required=f"{what} >= {policy.threshold:g}",
-        why=(
-            f"There is no {what}: too few examples have a score."
-            if observed is None
-            else f"The {what} {'reaches' if passed else 'misses'} the threshold."
-        ),
-    )
-
-
-def not_worse(report: Report, policy: Policy, candidate: str, incumbent: str) -> RuleResult:
-    """The candidate's mean is at least the incumbent's in the same run, plus ``min_gain``."""
-    mine = _arm(report, candidate).summary.mean
-    arm = report.arm(incumbent)
-    theirs = arm.summary.mean if arm is not None else None
-    required = f"mean >= {incumbent}'s" + (f" + {policy.min_gain:g}" if policy.min_gain else "")
-    if mine is None or theirs is None:
-        missing = candidate if mine is None else incumbent
-        return RuleResult(
-            name="not_worse",
-            passed=False,
-            observed=None,
-            required=required,
-            why=f"{missing} has no score in this run, so it cannot be verified.",
-        )
-    passed = mine >= theirs + policy.min_gain - TOLERANCE
-    return RuleResult(
-        name="not_worse",
-        passed=passed,
-        observed=mine - theirs,
-        required=required,
-        why=f"The candidate {'gains enough over' if passed else 'does not gain enough over'} "
-        f"{incumbent}.",
-    )
-
-
-def complete(report: Report, policy: Policy, candidate: str, incumbent: str) -> RuleResult:
-    """Every example has a score for both, but for a share of ``max_failure_rate``."""
-    worst = 0.0
-    parts = []
-    for name in dict.fromkeys((candidate, incumbent)):
-        arm = report.arm(name)
-        missing = report.num_examples - (len(arm.scores) if arm is not None else 0)
-        worst = max(worst, missing / report.num_examples if report.num_examples else 1.0)
-        if missing:
-            parts.append(f"{name} lacks {missing} of {report.num_examples}")
-    passed = worst <= policy.max_failure_rate + TOLERANCE
-    return RuleResult(
-        name="complete",
-        passed=passed,
-        observed=worst,
-        required=f"share without a score <= {policy.max_failure_rate:g}",
-        why=f"{'; '.join(parts)}." if parts else "Every example has a score for both.",
-    )
-
-
-def audit(report: Report, policy: Policy, candidate: str, incumbent: str) -> RuleResult:
-    """The metric audit does not void the candidate's result."""
-    found = _arm(report, candidate).audit
-    failed = [f for f in found.findings if not f.passed] if found is not None else []
-    passed = found is not None and not failed
-    return RuleResult(
-        name="audit",
-        passed=passed,
-        observed=", ".join(f.name for f in failed) or None,
-        required="answers depend on their example and are no copies",
-        why=(
-            "The run holds no audit of this arm."
-            if found is None
-            else " ".join(f.why for f in failed) or "Answers fit their own examples."
-        ),
-    )
+UNPARSED = 0.05
+"""From this share of outputs that do not parse on, the format is the first thing to mend."""
 
 
 def decide(
@@ -115,127 +32,169 @@ def decide(
         incumbent: name of the arm in service; it need not be among the arms.
         extra: further rules by name, from plugins.
     """
-    rules: dict[str, GateRule] = {
-        "threshold": threshold,
-        "not_worse": not_worse,
-        "complete": complete,
-        **({"audit": audit} if policy.audit else {}),
-        **(extra or {}),
-    }
     considered = {
-        arm.name: tuple(rule(report, policy, arm.name, incumbent) for rule in rules.values())
+        arm.name: (
+            *apply_rules(report, policy, arm.name, incumbent),
+            *(rule(report, policy, arm.name, incumbent) for rule in (extra or {}).values()),
+        )
         for arm in report.arms
         if arm.name != incumbent
     }
     names = sorted(considered, key=lambda name: _rank(report, name))
     passing = [name for name in names if all(rule.passed for rule in considered[name])]
     best = passing[0] if passing else (names[0] if names else None)
-    strength = _strength(report, policy, best, incumbent, bool(passing))
-    applied = considered.pop(best) if best is not None else ()
+    rules = considered.pop(best) if best is not None else ()
+    strength = _strength(rules)
+    power = None
+    if best is not None and policy.confidence != "off":
+        power = power_of(report, policy, best, incumbent)
     return Decision(
         verdict="promote" if passing else "keep",
         conclusive=strength != "cannot decide",
         strength=strength,
         candidate=best,
         incumbent=incumbent,
-        rules=applied,
-        next_steps=_next_steps(report, policy, best, incumbent, applied, bool(passing)),
+        rules=rules,
+        next_steps=tuple(_next_steps(report, best, incumbent, rules, power)),
         run=report.run_id,
         considered=considered,
         policy=policy,
+        losses=_losses(report, best) if best is not None else {},
+        power=power,
     )
 
 
-def _arm(report: Report, name: str) -> ArmReport:
-    arm = report.arm(name)
-    assert arm is not None, f"decide() only asks for arms of the report, not {name}"
-    return arm
+def power_of(report: Report, policy: Policy, candidate: str, incumbent: str) -> Power:
+    """What this run's examples can and cannot tell of the candidate, under this policy."""
+    arm, bar, most = arm_of(report, candidate), policy.threshold, report.attainable_max
+    mean, std = arm.summary.mean, arm.summary.std
+    truths = [bar + step for step in CURVE if 0 <= bar + step <= most]
+    at_bar, *passes = pass_probabilities(
+        list(arm.scores.values()),
+        [bar, *truths],
+        bar,
+        most=most,
+        require_bound=policy.confidence == "require",
+    )
+    test, sign = pair(report, candidate, incumbent) or (None, 1)
+    gain = test.mean_difference if test is not None else None
+    return Power(
+        n=arm.summary.n,
+        at_threshold=at_bar,
+        curve=tuple(
+            CurvePoint(truth=truth, passes=share)
+            for truth, share in zip(truths, passes, strict=True)
+            if share is not None
+        ),
+        for_threshold=examples_needed(mean - bar if mean is not None else None, std),
+        for_incumbent=examples_needed(
+            sign * gain - policy.min_gain if gain is not None else None,
+            test.std if test is not None else None,
+        ),
+    )
 
 
 def _rank(report: Report, name: str) -> tuple[float, int, int]:
     """Highest mean first; within the tolerance the simpler arm, then the one named first."""
-    mean = _arm(report, name).summary.mean
-    simplicity = SIMPLER.index(name) if name in SIMPLER else len(SIMPLER)
+    mean = arm_of(report, name).summary.mean
     position = [arm.name for arm in report.arms].index(name)
-    return (-round(mean, 12) if mean is not None else 1.0, simplicity, position)
+    known = mean is not None and mean == mean  # not NaN
+    return (-round(mean, 12) if mean is not None and known else 1.0, simplicity(name), position)
 
 
-def pair(report: Report, a: str, b: str) -> tuple[PairedTest, int] | None:
-    """The test of two arms, and the sign that turns its difference into a - b."""
-    for test in report.tests:
-        if (test.a, test.b) == (a, b):
-            return test, 1
-        if (test.a, test.b) == (b, a):
-            return test, -1
-    return None
+def _strength(rules: tuple[RuleResult, ...]) -> Strength:
+    """How firmly the evidence supports the verdict; see the fields of ``Decision``.
 
-
-def _strength(
-    report: Report, policy: Policy, best: str | None, incumbent: str, promote: bool
-) -> Strength:
-    """How firmly the intervals support the verdict; see the fields of ``Decision``.
-
-    ``clear``: both the threshold and the incumbent lie outside the 95 % intervals on the side that
-    the verdict claims (for a keep, one of them suffices). ``cannot decide``: an arm is missing,
-    incomplete or void.
+    A promotion is as firm as its weakest rule, a keep as the firmest of the rules that failed.
+    Where the evidence itself is incomplete or void, nothing can be decided.
     """
-    if best is None:
+    failed = {rule.name: rule.strength for rule in rules if not rule.passed}
+    if not rules or "complete" in failed or "audit" in failed:
         return "cannot decide"
-    arm = _arm(report, best)
-    verifiable = [complete(report, policy, best, incumbent)]
-    if policy.audit:
-        verifiable.append(audit(report, policy, best, incumbent))
-    found = pair(report, best, incumbent)
-    if not all(rule.passed for rule in verifiable) or arm.summary.ci95 is None or found is None:
-        return "cannot decide"
-    test, sign = found
-    if test.ci95 is None:
-        return "cannot decide"
-    low, high = sorted((sign * test.ci95.low, sign * test.ci95.high))
-    interval = arm.summary.ci95
-    if promote:
-        clear = interval.low >= policy.threshold - TOLERANCE and low >= policy.min_gain - TOLERANCE
-    else:
-        clear = interval.high < policy.threshold or high < policy.min_gain
-    return "clear" if clear else "within noise"
+    if failed:
+        return strongest(set(failed.values()))
+    return weakest({rule.strength for rule in rules})
+
+
+def _losses(report: Report, candidate: str) -> dict[str, float]:
+    """Mean points that the candidate loses by component, most first."""
+    components = arm_of(report, candidate).components
+    lost = {name: most - components.get(name, 0.0) for name, most in report.component_max.items()}
+    return {
+        name: lost[name] for name in sorted(lost, key=lambda name: -lost[name]) if lost[name] > 0
+    }
 
 
 def _next_steps(
     report: Report,
-    policy: Policy,
     best: str | None,
     incumbent: str,
     rules: tuple[RuleResult, ...],
-    promote: bool,
-) -> tuple[str, ...]:
+    power: Power | None,
+) -> Iterator[str]:
+    """What to do now, one sentence each, the most useful first."""
     if best is None:
-        return ("Name a candidate: --optimized, --finetuned or --candidate NAME=SPEC.",)
-    if promote:
-        return (f"Adopt it: baft promote {report.run_id}, or the next comparison with --apply.",)
+        yield "Name a candidate: --optimized, --finetuned or --candidate NAME=SPEC."
+        return
     failed = {rule.name for rule in rules if not rule.passed}
-    arm = _arm(report, best)
-    steps = []
+    if not failed:
+        yield f"Adopt it: baft promote {report.run_id}, or the next comparison with --apply."
     if "complete" in failed:
-        steps.append("Mend what failed and go on: baft compare --resume with this run's folder.")
+        yield "Mend what failed and go on: baft compare --resume with this run's folder."
     if "audit" in failed:
-        steps.append("Look at the answers in report.html: they must depend on the example.")
-    if arm.validity.none > 0.05:
-        share = f"{arm.validity.none:.0%}"
-        steps.append(f"Fix the format first: {share} of {best}'s outputs did not parse.")
-    if "threshold" in failed and arm.summary.mean is not None:
-        lost = sorted(
-            (
-                (most - arm.components.get(name, 0.0), name)
-                for name, most in report.component_max.items()
-            ),
-            reverse=True,
-        )[:2]
-        worst = ", ".join(
-            f"{name} ({points:.2f} points)" for points, name in lost if points > 0.005
-        )
-        if worst:
-            steps.append(f"Most points are lost on {worst}.")
-        steps.append("More data (200 examples and more), or r=16 alpha=64, may lift a fine-tune.")
+        yield "Look at the answers in report.html: they must depend on the example."
+    if failed:
+        yield from _format(report, best, failed)
+        yield f"Keep {_named(report, incumbent)}{_because(failed, incumbent)}."
+    yield from _more_examples(best, incumbent, rules, power)
+    if failed - {"complete", "audit"}:
+        yield _another_try(report, best)
+
+
+def _format(report: Report, best: str, failed: set[str]) -> Iterator[str]:
+    validity = arm_of(report, best).validity
+    if "min_validity" in failed or validity.none > UNPARSED:
+        readable = validity.as_is + (0.0 if report.extraction == "strict" else validity.extracted)
+        bad = validity.n - round(readable * validity.n)
+        yield f"Fix the format first: {bad} of {validity.n} outputs of {best} did not parse."
+
+
+def _named(report: Report, incumbent: str) -> str:
+    arm = report.arm(incumbent)
+    is_program = arm is not None and arm.spec.startswith("dspy:")
+    return f"{incumbent}, the MIPROv2 program in service" if is_program else incumbent
+
+
+def _because(failed: set[str], incumbent: str) -> str:
     if "not_worse" in failed:
-        steps.append(f"Keep {incumbent}: it is as good or better on these examples.")
-    return tuple(steps) or (f"Keep {incumbent}.",)
+        return ": it is as good or better on these examples"
+    if "gain_over_simpler" in failed:
+        return " or adopt a simpler arm: the gain does not pay for what it takes to run"
+    return ""
+
+
+def _more_examples(
+    best: str, incumbent: str, rules: tuple[RuleResult, ...], power: Power | None
+) -> Iterator[str]:
+    """How many examples would settle what these leave open."""
+    if power is None:
+        return
+    asked = {
+        "threshold": (power.for_threshold, f"whether {best} reaches the threshold"),
+        "not_worse": (power.for_incumbent, f"whether {best} is better than {incumbent}"),
+    }
+    for rule in rules:
+        needed, what = asked.get(rule.name, (None, ""))
+        if rule.strength == "within noise" and needed is not None and needed > power.n:
+            yield f"About {needed} examples instead of {power.n} would settle {what}."
+
+
+def _another_try(report: Report, best: str) -> str:
+    spec = arm_of(report, best).spec
+    if spec.startswith(("lora:", "hf:")) or best == "finetuned":
+        return (
+            "Train on more examples, with --lora-r 16 --lora-alpha 64, or from another base model."
+        )
+    if spec.startswith("dspy:") or best == "optimized":
+        return "Optimize on more examples, with more trials, or on another base model."
+    return "Try another base model, or optimize and fine-tune this one."

@@ -15,6 +15,7 @@ from baft import (
     Failure,
     Generation,
     Message,
+    Policy,
     Prediction,
     RuleResult,
     Score,
@@ -127,10 +128,11 @@ def test_a_broken_benchmark_names_the_file_and_reason(tmp_path, text, said):
     assert said in str(caught.value)
 
 
-def test_overrides_reach_decoding_and_policy_and_are_checked():
+def test_overrides_reach_the_decoding_and_are_checked():
     base = Benchmark(name="b", version=1, role="ba", dataset="d", metric="m")
-    changed = base.with_overrides(seed=7, threshold=0.9, dataset="x", role=None)
-    assert (changed.decoding.seed, changed.policy.threshold) == (7, 0.9)
+    policy = Policy(threshold=0.9)
+    changed = base.with_overrides(seed=7, policy=policy, dataset="x", role=None)
+    assert (changed.decoding.seed, changed.policy) == (7, policy)
     assert (changed.dataset, changed.role) == ("x", "ba")
     with pytest.raises(UsageError, match="temperature"):
         base.with_overrides(temperature=-1.0)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ..loader import Plugins
 
+POLICY = "Named policy: threshold, strategy or retention."
+RULE = "Set one rule: min_validity=0.9, tags.tier=0.8, floor=off."
+
 
 class Exit(enum.IntEnum):
     """Exit codes; they are API (1 is left to Python's own crash)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import Exit, State, parse_share, state
+from .common import POLICY, RULE, Exit, State, parse_share, state
 from .running import anchored, asked_for, finish, start
 from .running import resume as reopen
 
@@ -32,6 +32,8 @@ def compare(
     dataset: Annotated[Path | None, typer.Option(help="Examples to use instead.")] = None,
     role: Annotated[str | None, typer.Option(help="Role to play.")] = None,
     metric: Annotated[str | None, typer.Option(help="Metric to score with.")] = None,
+    policy: Annotated[str | None, typer.Option(help=POLICY)] = None,
+    rule: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=RULE)] = None,
     threshold: Annotated[
         str | None, typer.Option(help="Least mean of the winner: 0.8535 or 85.35%.")
     ] = None,
@@ -68,6 +70,7 @@ def compare(
 
     The benchmark says which models, data, decoding and rules; every value can be overridden.
     """
+    from ..policies import change_policy, named_policy
     from ..store import find_benchmark
 
     here = state(ctx)
@@ -75,14 +78,20 @@ def compare(
         outcome = finish(here, reopen(here, resume))
     else:
         given = {"baseline": baseline, "optimized": optimized, "finetuned": finetuned}
-        chosen = anchored(find_benchmark(benchmark, here.project)).with_overrides(
+        frozen = anchored(find_benchmark(benchmark, here.project))
+        rules = change_policy(
+            frozen.policy if policy is None else named_policy(policy),
+            rule or (),
+            threshold=parse_share(threshold, "threshold") if threshold is not None else None,
+        )
+        chosen = frozen.with_overrides(
+            policy=rules,
             models=_models(given, candidate or []),
             dataset=str(dataset) if dataset is not None else None,
             dataset_sha256="" if dataset is not None else None,
             role=role,
             metric=metric,
             extraction=extraction,
-            threshold=parse_share(threshold, "threshold") if threshold is not None else None,
             incumbent=incumbent,
             temperature=temperature,
             max_tokens=max_tokens,

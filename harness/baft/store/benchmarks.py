@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, UsageError, did_you_mean
+from ..policies import policy_data
 from ..records import Decoding, Extraction, Policy
 from .codec import from_data
 from .files import file_sha256
@@ -50,33 +51,9 @@ class Benchmark:
             )
         try:
             decoding = {k: given.pop(k) for k in list(given) if k in Decoding.__slots__}
-            policy = {k: given.pop(k) for k in list(given) if k in Policy.__slots__}
-            return replace(
-                self,
-                decoding=replace(self.decoding, **decoding),
-                policy=change_policy(self.policy, **policy),
-                **given,
-            )
+            return replace(self, decoding=replace(self.decoding, **decoding), **given)
         except ValueError as error:
             raise UsageError(f"{error}.", "Check the flags.") from error
-
-
-def change_policy(policy: Policy, **changes: Any) -> Policy:
-    """The policy with every change that is not None.
-
-    Raises:
-        UsageError: a value is out of range.
-    """
-    given = {key: value for key, value in changes.items() if value is not None}
-    try:
-        changed = replace(policy, **given)
-    except ValueError as error:
-        raise UsageError(f"{error}.", "Check the flags.") from error
-    if changed.confidence not in ("off", "report", "require"):
-        raise UsageError(
-            f"There is no confidence {changed.confidence!r}.", "Write off, report or require."
-        )
-    return changed
 
 
 def find_benchmark(name: str, project: Path | None) -> Benchmark:
@@ -115,7 +92,8 @@ def read_benchmark(path: Path) -> Benchmark:
     """The benchmark in a file.
 
     Raises:
-        DataError: missing, not TOML, an unknown key, or a value out of range.
+        UsageError: missing, or its policy names none that there is.
+        DataError: not TOML, an unknown key, or a value out of range.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -125,6 +103,8 @@ def read_benchmark(path: Path) -> Benchmark:
         raise DataError(f"{path}: not valid TOML ({error}).", "Mend the file.") from error
     data.setdefault("name", path.stem)
     data["root"] = str(path.resolve().parent.parent)
+    if "policy" in data:
+        data["policy"] = policy_data(data["policy"])
     return from_data(Benchmark, data, str(path))
 
 
