@@ -16,7 +16,18 @@ from baft import hookspecs
 from baft.loader import load_plugins
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "transformers", "peft", "dspy", "ollama", "openai", "numpy", "scipy", "rich")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "dspy",
+    "ollama",
+    "openai",
+    "numpy",
+    "scipy",
+    "rich",
+    "matplotlib",
+)
 PACKAGES = sorted(p.parent.name for p in (ROOT / "plugins").glob("*/__init__.py"))
 HOOKS = sorted(
     name for name, value in vars(hookspecs).items() if name.startswith("baft_") and callable(value)

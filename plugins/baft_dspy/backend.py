@@ -74,14 +74,16 @@ class ProgramBackend:
     def describe(self) -> Mapping[str, Any]:
         """The program, and what the model under it says of itself."""
         signature = self._program.generate.signature
+        sha256 = programs.program_sha256(self._program)
         return {
             "provider": "dspy",
             "program": str(self._path),
-            "program_sha256": programs.program_sha256(self._program),
+            "program_sha256": sha256,
             "instructions": signature.instructions,
             "demos": len(self._program.generate.demos),
             "adapter": type(ADAPTER).__name__,
             "dspy": version("dspy"),
+            "optimization": reading.search_beside(self._path, sha256),
             "lm": dict(self._inner.describe()),
         }
 

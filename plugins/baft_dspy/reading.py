@@ -242,3 +242,50 @@ def info_beside(path: Path) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise DataError(f"{info} holds {_kind(data)}, not an object.", "Optimize again.")
     return data
+
+
+TOLD = (
+    "optimizer",
+    "date",
+    "result",
+    "improved",
+    "baseline_score",
+    "best_score",
+    "best_trial",
+    "program_sha256",
+)
+"""What an arm tells of its search; the file beside the program holds the rest."""
+
+TOLD_OF_DATA = ("selected_on", "select_on_val", "train_dataset", "train_sha256", "val_sha256")
+"""The same of the examples, which may stand among the arguments."""
+
+TOLD_OF_TRIALS = ("trial", "score", "examples", "failures", "full")
+
+
+def search_beside(path: Path, sha256: str) -> dict[str, Any]:
+    """The search that made the program: the facts that a report shows; empty where none is told.
+
+    Args:
+        path: the program's file.
+        sha256: digest of the program as it was loaded; another one was changed since.
+    """
+    try:
+        info = info_beside(path)
+    except DataError as error:
+        return {"problem": error.message}
+    if not info:
+        return {}
+    arguments = info.get("arguments")
+    data = {**(arguments if isinstance(arguments, dict) else {}), **info}
+    rows = info.get("trials")
+    trials = [
+        {name: row[name] for name in TOLD_OF_TRIALS if name in row}
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict)
+    ]
+    return {
+        **{name: info[name] for name in TOLD if name in info},
+        **{name: data[name] for name in TOLD_OF_DATA if name in data},
+        "changed_since": info.get("program_sha256", sha256) != sha256,
+        "trials": trials,
+    }

@@ -70,7 +70,7 @@ class LocalBackend:
         override = options.get("base")
         base = sources.find_base(adapter, override, allow_download=context.allow_download)
         named = override or sources.adapter_config(adapter)["base_model_name_or_path"]
-        described = {"base": named, "adapter": name}
+        described = {"base": named, "adapter": name, "training": sources.training_of(adapter)}
         return cls(f"lora:{target}", sources.Parts(base=base, adapter=adapter), context, described)
 
     def fingerprint(self) -> str:

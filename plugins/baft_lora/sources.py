@@ -9,9 +9,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import baft
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TOKENIZER_FILES = (
     "added_tokens.json",
@@ -249,3 +252,53 @@ def _unpickled(path: Path) -> str:
         f"{pickled[0]} is a pickle, which can run code and is not opened: load it where you trust "
         "it and save it again with save_pretrained, which writes safetensors."
     )
+
+
+TOLD = (
+    "finished",
+    "train_examples",
+    "val_examples",
+    "train_dataset",
+    "val_dataset",
+    "train_sha256",
+    "val_sha256",
+    "epochs",
+    "steps",
+    "losses",
+    "best_val_loss",
+)
+"""What an arm tells of its training; the file in the adapter's directory holds the rest."""
+
+MOST_STEPS = 400
+"""Losses by step that an arm tells; more are told as means of neighbours."""
+
+
+def training_of(adapter: Path) -> dict[str, Any]:
+    """The training that made an adapter: the facts that a report shows; empty where none is told.
+
+    The directory may come from anywhere, so nothing is promised about the values.
+    """
+    try:
+        info = json.loads((adapter / "training_info.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        return {"problem": f"{adapter / 'training_info.json'} is not valid JSON: {error}."}
+    if not isinstance(info, dict):
+        return {"problem": f"{adapter / 'training_info.json'} holds no object."}
+    told = {name: info[name] for name in TOLD if name in info}
+    steps = info.get("step_losses")
+    if isinstance(steps, list) and all(type(loss) in (int, float) for loss in steps):
+        told["step_losses"] = thinned(steps, MOST_STEPS)
+    return told
+
+
+def thinned(values: Sequence[float], most: int) -> list[float]:
+    """At most so many means of neighbouring values, all of as many values but the last.
+
+    >>> thinned([1, 3, 5, 7, 9], 3)
+    [2.0, 6.0, 9.0]
+    """
+    width = -(-len(values) // most) or 1
+    starts = range(0, len(values), width)
+    return [sum(chunk) / len(chunk) for chunk in (values[i : i + width] for i in starts)]

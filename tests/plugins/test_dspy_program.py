@@ -317,3 +317,27 @@ def test_a_recorded_server_elsewhere_has_to_be_confirmed(tmp_path: Path):
         assert error.value.hint.endswith(f"?lm={spec}")
     write(info, {"lm": "ollama:m@http://localhost:11434"})
     assert recorded.recorded_lm(tmp_path / "program.json") == "ollama:m@http://localhost:11434"
+
+
+def test_a_program_tells_of_the_search_that_made_it(tmp_path: Path):
+    path = tmp_path / "program.json"
+    assert reading.search_beside(path, "abc") == {}
+    trial = {"trial": 1, "score": 0.5, "full": True, "instructions": "long", "seconds": 2.0}
+    info = {
+        "optimizer": "mipro",
+        "program_sha256": "abc",
+        "arguments": {"selected_on": "a fifth", "seed": 3},
+        "trials": [trial, 7],
+        "lm_config": {"much": "more"},
+    }
+    write(tmp_path / "optimization_info.json", info)
+    assert reading.search_beside(path, "abc") == {
+        "optimizer": "mipro",
+        "program_sha256": "abc",
+        "selected_on": "a fifth",
+        "changed_since": False,
+        "trials": [{"trial": 1, "score": 0.5, "full": True}],
+    }
+    assert reading.search_beside(path, "abd")["changed_since"] is True
+    write(tmp_path / "optimization_info.json", "{")
+    assert "not valid JSON" in reading.search_beside(path, "abc")["problem"]

@@ -379,3 +379,20 @@ def test_a_cancelled_call_stops_working(base):
         return time.monotonic() - started
 
     assert asyncio.run(cancel()) < 0.5
+
+
+def test_an_adapter_tells_of_the_training_that_made_it(tmp_path):
+    from baft_lora.sources import MOST_STEPS, training_of
+
+    assert training_of(tmp_path) == {}
+    losses = [{"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.4}]
+    info = {"train_sha256": "abc", "losses": losses, "step_losses": [1] * 1000, "options": {}}
+    (tmp_path / "training_info.json").write_text(json.dumps(info), encoding="utf-8")
+    told = training_of(tmp_path)
+    steps = told.pop("step_losses")
+    assert told == {"train_sha256": "abc", "losses": losses}
+    assert steps == [1.0] * 334
+    assert len(steps) <= MOST_STEPS
+    for broken in ("{", "[1]"):
+        (tmp_path / "training_info.json").write_text(broken, encoding="utf-8")
+        assert "training_info.json" in training_of(tmp_path)["problem"]

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from . import numbers as show
+from .charts import losses_chart, trials_chart
 from .examples import STATES, anchor, choose, views
+from .history import optimization_of, training_of
 from .overview import columns, gap_span, read_rows, scale, tag_tables
 from .text import label, visible
 from .wording import (
@@ -34,7 +37,20 @@ if TYPE_CHECKING:
 
     from ..records import Decision, Report
     from ..store import RunStore
+    from .history import Optimization, Training
     from .overview import ArmRows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """How one arm came to be, with its charts."""
+
+    arm: int
+    """Its position."""
+    search: Optimization | None
+    training: Training | None
+    trials: str
+    losses: str
 
 
 def html_report(store: RunStore, report: Report, decision: Decision | None) -> Iterator[str]:
@@ -64,6 +80,7 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         span=gap_span(report),
         in_words=in_words,
         scale_note=scale_note(report),
+        makings=_makings(report),
         tag_tables=tag_tables(tags, report),
         examples=views(store, report, policy.threshold, chosen),
         total=len(tags),
@@ -71,6 +88,24 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         states=STATES,
         show=show,
     )
+
+
+def _makings(report: Report) -> list[Making]:
+    """Of each arm that tells how it came to be: its search or training, and the charts of it."""
+    makings = []
+    for position, arm in enumerate(report.arms):
+        search, training = optimization_of(arm.config), training_of(arm.config)
+        if search or training:
+            makings.append(
+                Making(
+                    arm=position,
+                    search=search,
+                    training=training,
+                    trials=trials_chart(f"trials-{position}", search, position) if search else "",
+                    losses=losses_chart(f"loss-{position}", training, position) if training else "",
+                )
+            )
+    return makings
 
 
 def _named(report: Report, details: list[ArmRows]) -> Iterator[str]:
