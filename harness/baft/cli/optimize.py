@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import state
 
+if TYPE_CHECKING:
+    from .common import State
+
 
 def optimize(
     ctx: typer.Context,
-    train: Annotated[Path, typer.Option(help="Training examples, JSONL.")],
-    lm: Annotated[str, typer.Option(metavar="SPEC", help="The model to prompt.")],
-    output: Annotated[Path, typer.Option(help="Folder of the program.")],
+    train: Annotated[Path | None, typer.Option(help="Training examples, JSONL.")] = None,
+    lm: Annotated[str | None, typer.Option(metavar="SPEC", help="The model to prompt.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the program.")] = None,
+    show: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Show what was found, and do no more.")
+    ] = None,
     val: Annotated[
         Path | None, typer.Option(help="Examples to select on; default: a fifth of --train.")
     ] = None,
@@ -53,11 +59,16 @@ def optimize(
     json: Annotated[bool, typer.Option("--json", help="Print optimization_info.json.")] = False,
 ) -> None:
     """Optimize the prompt of a role for a model."""
+    from ..errors import UsageError
     from ..store import read_dataset
     from ..store.datasets import split
     from .making import StepProgress, flags
 
     here = state(ctx)
+    if show is not None:
+        return show_found(here, show, json)
+    if train is None or lm is None or output is None:
+        raise UsageError("--train, --lm and --output are needed.", "See baft optimize --help.")
     player = here.plugins.role(role)
     measure = here.plugins.metric(metric or player.metric)
     data = read_dataset(train, player)
@@ -78,7 +89,9 @@ def optimize(
     )
     model = context.open(lm)
     options = {
-        **flags(ctx, "ctx", "train", "val", "output", "role", "optimizer", "json", "prompt_lm"),
+        **flags(
+            ctx, "ctx", "train", "val", "output", "show", "role", "optimizer", "json", "prompt_lm"
+        ),
         "prompt_lm": context.open(prompt_lm) if prompt_lm is not None else None,
         "prompt_lm_spec": prompt_lm or lm,
         "train_dataset": str(train),
@@ -94,3 +107,14 @@ def optimize(
         here.emit(dict(info), True)
     else:
         print(f"program {output}\nNext: baft eval --role {role} --model dspy:{output}")
+
+
+def show_found(here: State, folder: Path, as_json: bool) -> None:
+    """Print what an optimization left in a folder."""
+    from ..reports.optimized import read_optimized, render_optimized
+
+    found = read_optimized(folder)
+    if as_json:
+        here.emit({"folder": found.folder, "info": found.info, "modules": found.modules}, True)
+    else:
+        render_optimized(found, here.console())

@@ -86,7 +86,7 @@ def trials_chart(key: str, found: Optimization, arm: int) -> Markup:
 
     def draw(axes: Axes) -> None:
         for full, face, name in ((True, colour, "whole set"), (False, "none", "part of the set")):
-            points = [(one.trial, one.score) for one in found.trials if one.full is full]
+            points = found.scores(full=full)
             if points:
                 x, y = zip(*points, strict=True)
                 axes.scatter(x, y, s=26, c=face, edgecolors=colour, label=name)

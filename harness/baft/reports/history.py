@@ -21,10 +21,15 @@ class Trial:
 
     trial: int
     """From 1."""
-    score: float
-    """Mean over the examples with a score, on the metric's scale."""
+    score: float | None
+    """Mean over the examples with a score, on the metric's scale; None where there is none."""
     full: bool
     """Scored on the whole selection set, so that it can be compared with the baseline."""
+    examples: int | None = None
+    instructions: str = ""
+    demos: int | None = None
+    tokens: int | None = None
+    minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,9 @@ class Optimization:
     """Examples of the set that programs were chosen on."""
     selected_on: str
     """Where that set comes from, in words."""
+    lm: str
+    """Spec of the model that it was made for."""
+    date: str
     baseline: float | None
     """Score of the program before the search."""
     best: float | None
@@ -53,10 +61,18 @@ class Optimization:
         lower = None not in (self.best, self.baseline) and self.best < self.baseline  # type: ignore[operator]
         sign = -1 if lower else 1
         rising: list[tuple[int, float]] = []
-        for one in self.trials:
-            if one.full and (not rising or sign * one.score > sign * rising[-1][1]):
-                rising.append((one.trial, one.score))
+        for trial, score in self.scores(full=True):
+            if not rising or sign * score > sign * rising[-1][1]:
+                rising.append((trial, score))
         return rising
+
+    def scores(self, *, full: bool) -> list[tuple[int, float]]:
+        """Trial and score of the trials on all, or on part, of the selection set."""
+        return [
+            (one.trial, one.score)
+            for one in self.trials
+            if one.full is full and one.score is not None
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,17 +101,27 @@ def read_optimization(told: Mapping[str, Any]) -> Optimization | None:
     more = arguments if isinstance(arguments, Mapping) else {}
     rows = [row for row in _list(told.get("trials")) if isinstance(row, Mapping)]
     trials = tuple(
-        Trial(trial=number, score=score, full=row.get("full") is not False)
+        Trial(
+            trial=number,
+            score=_number(row.get("score")),
+            full=row.get("full") is not False,
+            examples=_count(row.get("examples")),
+            instructions=_text(row.get("instructions")),
+            demos=_count(row.get("demos")),
+            tokens=_count(row.get("tokens")),
+            minutes=_minutes(row),
+        )
         for row in rows
         if (number := _count(row.get("trial"))) is not None
-        and (score := _number(row.get("score"))) is not None
     )
-    if not trials:
+    if all(one.score is None for one in trials):
         return None
     return Optimization(
         optimizer=_text(told.get("optimizer")),
         selection=_count(rows[0].get("examples")),
         selected_on=_text(told.get("selected_on", more.get("selected_on"))),
+        lm=_text(told.get("lm")),
+        date=_text(told.get("date")),
         baseline=_number(told.get("baseline_score")),
         best=_number(told.get("best_score")),
         best_trial=_count(told.get("best_trial")),
@@ -146,6 +172,11 @@ def _number(value: Any) -> float | None:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _minutes(row: Mapping[str, Any]) -> float | None:
+    seconds = _number(row.get("seconds"))  # as written before there were minutes
+    return _number(row.get("minutes")) if seconds is None else seconds / 60
 
 
 def _text(value: Any) -> str:

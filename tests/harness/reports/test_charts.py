@@ -56,7 +56,8 @@ def texts(chart):
 
 def test_a_search_is_read_with_its_best_so_far():
     found = search()
-    assert [one.trial for one in found.trials] == [1, 2, 3, 4]
+    assert found.scores(full=True) == [(1, 0.5), (3, 0.75), (4, 0.6)]
+    assert found.scores(full=False) == [(2, 0.9)]
     assert found.best_so_far() == [(1, 0.5), (3, 0.75)]
     assert (found.selection, found.selected_on) == (20, "20 of the 98 training examples")
 
@@ -71,7 +72,7 @@ def test_the_trials_are_drawn_with_baseline_and_best():
     assert {"trial", "baseline", "best so far", "whole set", "part of the set"} <= set(texts(chart))
     marks = [e for e in drawn(chart).iter("use") if e.get("fill") == "var(--a1)"]
     assert len(marks) == 3 + 1  # whole trials, and one in the legend
-    assert drawn(chart).get("aria-label") == "Score by trial: 4 trials, best 0.7500"
+    assert drawn(chart).get("aria-label") == "Score by trial: 5 trials, best 0.7500"
 
 
 def test_a_higher_score_is_drawn_higher():
