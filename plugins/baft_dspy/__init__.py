@@ -1,7 +1,8 @@
-"""DSPy programs as models, and MIPROv2 as the optimizer that makes them."""
+"""DSPy programs as models, and DSPy's optimizers, which make them."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import baft
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 FILES = ("program.json", "program_components.json")
 """What a program is saved as, the preferred one first; pickles are never recognised."""
 
+OPTIMIZERS = ("mipro", "bootstrap", "random", "gepa", "simba")
+"""As ``ways.WAYS`` has them, which cannot be asked without loading DSPy."""
+
 
 @baft.hookimpl
 def baft_register_backends(register: baft.Register[baft.Backend]) -> None:
@@ -21,8 +25,9 @@ def baft_register_backends(register: baft.Register[baft.Backend]) -> None:
 
 @baft.hookimpl
 def baft_register_optimizers(register: baft.Register[baft.Optimizer]) -> None:
-    """Offer ``mipro``."""
-    register("mipro", _mipro)
+    """Offer DSPy's optimizers; ``mipro`` is the one that is meant where none is named."""
+    for name in OPTIMIZERS:
+        register(name, partial(_optimizer, name))
 
 
 @baft.hookimpl
@@ -39,7 +44,7 @@ def _backend(target: str, context: baft.Context) -> Any:
     return open_backend(target, context)
 
 
-def _mipro() -> Any:
-    from .optimizer import Mipro
+def _optimizer(name: str) -> Any:
+    from .optimizer import DspyOptimizer
 
-    return Mipro()
+    return DspyOptimizer(name)

@@ -33,7 +33,10 @@ class Asking:
 
     example_id: str
     inputs: Mapping[str, Any]
-    decoding: Decoding
+    decoding: Decoding | None = None
+    """None: that of the language model."""
+    counted: bool = True
+    """Whether who started the run counts its failure."""
     sent: tuple[Message, ...] = ()
     """The messages of the last request."""
     generations: list[Generation] = field(default_factory=list)

@@ -13,11 +13,12 @@ from .batcher import ASKING
 from .program import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from baft import Decoding
 
     from .batcher import Asking, Batcher
+    from .journal import Recorded
 
 ADAPTER = dspy.ChatAdapter(use_json_adapter_fallback=False)
 """Without the fallback, which would ask the model a second time after an answer it cannot parse."""
@@ -27,18 +28,19 @@ class Engine:
     """DSPy's engine contract (3.4): one canonical request in, one response out."""
 
     def __init__(
-        self,
-        batcher: Batcher,
-        decoding: Decoding,
-        *,
-        vary_seed: bool = False,
-        heard: Callable[[Generation], None] = lambda generation: None,
+        self, batcher: Batcher | Recorded, decoding: Decoding, *, vary_seed: bool = False
     ) -> None:
         self._batcher = batcher
         self._decoding = decoding
         self._vary_seed = vary_seed
-        self._heard = heard
         self._asked = 0
+
+    def rolled(self, rollout: int) -> Engine:
+        """The same for DSPy's rollout of that number: another seed; 0 is the engine itself."""
+        if self._vary_seed or not rollout:
+            return self
+        decoding = replace(self._decoding, seed=self._decoding.seed + rollout)
+        return Engine(self._batcher, decoding)
 
     def complete(self, request: Any) -> Any:
         """Ask the backend what DSPy's request asks."""
@@ -66,7 +68,7 @@ class Engine:
     ) -> Generation:
         """The backend's generation, noted in the run that the thread is in."""
         asking = ASKING.get()
-        decoding = self._decoding if asking is None else asking.decoding
+        decoding = (asking and asking.decoding) or self._decoding
         if temperature is not None:
             decoding = replace(decoding, temperature=temperature)
         if max_tokens is not None:
@@ -82,7 +84,6 @@ class Engine:
         generation = self._batcher.ask(prompt, decoding)
         if asking is not None:
             asking.generations.append(generation)
-        self._heard(generation)
         return generation
 
 
@@ -100,9 +101,16 @@ def language_model(engine: Engine) -> Any:
 
     The engine contract is DSPy 3.4's; before it a subclass of ``BaseLM`` had to be written.
     """
-    if hasattr(dspy, "lm15"):
-        return dspy.LM("baft/backend", engine=engine, cache=False, num_retries=0)
-    return _legacy_model(engine)
+    return _model(engine) if hasattr(dspy, "lm15") else _legacy_model(engine)
+
+
+def _model(engine: Engine, **settings: Any) -> Any:
+    class EngineLM(dspy.LM):  # type: ignore[misc]  # dspy is not typed
+        def copy(self, rollout_id: int | None = None, **changes: Any) -> Any:
+            """Another model; an engine is not told of rollouts, so a rollout has its own."""
+            return _model(engine.rolled(rollout_id or 0), **{**self.kwargs, **changes})
+
+    return EngineLM("baft/backend", engine=engine, cache=False, num_retries=0, **settings)
 
 
 def _legacy_model(engine: Engine) -> Any:
@@ -121,12 +129,12 @@ def _legacy_model(engine: Engine) -> Any:
     return BackendLM("baft/backend", cache=False)
 
 
-def surroundings(lm: Any) -> Any:
+def surroundings(lm: Any, callbacks: Sequence[Any] = ()) -> Any:
     """A ``dspy.context`` in which programs run: nothing global is read, changed or kept."""
     return dspy.context(
         lm=lm,
         adapter=ADAPTER,
-        callbacks=[],
+        callbacks=list(callbacks),
         disable_history=True,
         send_stream=None,
         trace=None,
@@ -154,6 +162,11 @@ def run_program(program: Any, lm: Any, asking: Asking) -> Generation:
         ASKING.reset(token)
     if not asking.generations:
         raise BackendError(f"The DSPy program asked nothing for example {asking.example_id}.")
+    return answered(program, prediction, asking)
+
+
+def answered(program: Any, prediction: Any, asking: Asking) -> Generation:
+    """What the model wrote in a run of a program, with the fields that DSPy read from it."""
     outputs = program.generate.signature.output_fields
     fields = {name: str(prediction[name]) for name in outputs if prediction.get(name) is not None}
     last = asking.generations[-1]

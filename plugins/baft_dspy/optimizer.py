@@ -1,4 +1,4 @@
-"""``mipro``: DSPy's MIPROv2 over any backend, with a baseline to beat and everything written down.
+"""DSPy's optimizers over any backend, with a baseline to beat and everything written down.
 
 The selection set is given; the baseline program is scored on it first, under the same conditions;
 where nothing beats it, the output is the baseline program, and the info says so.
@@ -7,97 +7,54 @@ where nothing beats it, the output is the baseline program, and the info says so
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
+import functools
+import importlib.util
+import io
 import logging
-import math
-import time
+import random
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from baft import Decoding, UsageError
+import tqdm  # type: ignore[import-untyped]
+from dspy.teleprompt.mipro_optimizer_v2 import AUTO_RUN_SETTINGS
+
+from baft import Decoding, Interrupted, UsageError
 
 from . import instructions as ideas
 from . import program as programs
 from .batcher import Batcher
+from .facts import asked_for, begun, data_used
+from .journal import Journal, Recorded, Spent, Stopped
 from .lm import Engine, language_model, surroundings
-from .recorded import relative
-from .search import Search
-from .trials import Stopped, Trials
+from .options import Options
+from .plan import Task, estimate_text
+from .trials import Student, Trials
+from .ways import WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from baft import Backend, Example, Extraction, Generation, Metric, Role
+    from baft import Backend, Example, Metric, Role
 
+    from .plan import Way
 
 THREADS = 8
 """Programs at once over a server that names no bound: what a comparison asks at once, too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What ``optimize`` understands; other options are recorded and have no effect."""
+class DspyOptimizer:
+    """One of DSPy's optimizers; see the module.
 
-    num_candidates: int = 8
-    """Instructions, and sets of demonstrations, to search; the baseline's own are among them."""
-    num_trials: int | None = None
-    """Programs to score after the baseline; None lets DSPy's rule choose."""
-    max_bootstrapped_demos: int = 2
-    """Most demonstrations made from the model's own answers."""
-    max_labeled_demos: int = 2
-    """Most demonstrations in all where references fill the places left."""
-    minibatch: bool = True
-    """Score trials on part of the selection set, if it is larger than that part."""
-    minibatch_size: int = 35
-    seed: int = 42
-    max_errors: int = 10
-    """Failures that are borne in the whole search."""
-    threads: int | None = None
-    """Programs at once; None: the batch size of a local model, what a server bears, or 8."""
-    temperature: float = 0.7
-    max_tokens: int = 2048
-    num_ctx: int = 8192
-    extraction: Extraction = "lenient"
-    auto: Literal["light", "medium", "heavy"] | None = None
-    """DSPy's presets, in place of the numbers of candidates and trials and the minibatch."""
-    propose: bool = True
-    """Let a model write instructions; small models write poor ones."""
-    hints: bool = True
-    """Try instructions made from the role's fields; see ``instructions``."""
-    instructions: tuple[str, ...] = ()
-    """More instructions to try, all of them."""
-    instructions_file: str | None = None
-    """The same from a text file, separated by lines of ``---``."""
-    demo_threshold: float = 0.8
-    """Least score of an answer that becomes a demonstration, as a share of the best attainable."""
-    prompt_lm: Backend | None = None
-    """Writes the instructions; None: the model that is optimized for."""
+    Args:
+        name: a key of ``ways.WAYS``.
+    """
 
-    @classmethod
-    def read(cls, options: Mapping[str, Any]) -> Options:
-        """The options that are known and given.
-
-        Raises:
-            UsageError: one of them is out of range.
-        """
-        known = {field.name for field in fields(cls)}
-        given = {k: v for k, v in options.items() if k in known and v is not None}
-        given["instructions"] = tuple(given.get("instructions", ()))
-        self = cls(**given)
-        for name, least in (("num_candidates", 1), ("num_trials", 1), ("minibatch_size", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"{name} must be at least {least}, not {value}.")
-        return self
-
-
-class Mipro:
-    """The optimizer; see the module."""
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def optimize(
         self,
@@ -113,30 +70,35 @@ class Mipro:
         """Write the best program found; ``lm`` (and ``prompt_lm``) are closed at the end.
 
         Raises:
-            UsageError: no examples, or options out of range.
+            UsageError: no examples, options out of range, a package that is missing, or a search
+                that cannot be resumed so.
             BackendError: the model is gone, or failed more often than ``max_errors`` allows.
+            Interrupted: Ctrl-C; what was answered is kept for ``resume``.
         """
-        chosen = Options.read(options)
-        if not train or not val:
-            raise UsageError(
-                f"There are {len(train)} training examples and {len(val)} to select on.",
-                "Both are needed.",
-            )
+        chosen = _checked(Options.read(options), train, val)
+        way = WAYS[self.name]
+        _check_package(self.name, way)
         threads = chosen.threads or (
-            lm.batch_size if lm.batch_size > 1 else lm.max_concurrency or 8
+            lm.batch_size if lm.batch_size > 1 else lm.max_concurrency or THREADS
         )
         batcher = Batcher(lm, threads=threads)
         other = chosen.prompt_lm
         prompter = batcher if other is None or other is lm else Batcher(other, threads=1)
+        journal = Journal(output, chosen.budget, chosen.max_errors)
+        complete = False
         try:
-            run = _Run(role, metric, chosen, batcher, prompter, log)
-            facts = _facts(role, metric, lm, output, options, chosen, threads)
+            facts = asked_for(self.name, role, metric, lm, output, options, chosen, threads)
+            facts["data"] = data_used(options, train, val)
+            journal.open(begun(facts, chosen), resume=chosen.resume)
+            run = _Run(role, metric, chosen, way, batcher, prompter, journal, log)
             result = run.search(train, val)
             programs.save(run.winner, role, output)
             info = {**facts, **result}
             programs.write_json(output / "optimization_info.json", info)
+            complete = info["stopped"] is None
             return info
         finally:
+            journal.close(complete=complete)
             for one in dict.fromkeys((batcher, prompter)):
                 asyncio.run(one.close())
 
@@ -149,8 +111,10 @@ class _Run:
         role: Role,
         metric: Metric,
         options: Options,
+        way: Way,
         batcher: Batcher,
         prompter: Batcher,
+        journal: Journal,
         log: Callable[[Mapping[str, Any]], None],
     ) -> None:
         decoding = Decoding(
@@ -164,12 +128,20 @@ class _Run:
         self._role = role
         self._metric = metric
         self._options = options
+        self._way = way
         self._batchers = dict.fromkeys((batcher, prompter))
-        self._answers: list[tuple[int, int]] = []  # tokens of prompt and answer, by request
-        self._lm = language_model(Engine(batcher, decoding, heard=self._heard))
-        self._prompt_lm = language_model(
-            Engine(prompter, decoding, vary_seed=True, heard=self._heard)
+        self._threads = batcher.threads
+        self._at_once = min(batcher.threads, batcher.backend.max_concurrency or batcher.threads)
+        self._log = log
+        recorded = Recorded(batcher, batcher.backend.fingerprint(), journal)
+        asked = (
+            recorded
+            if prompter is batcher
+            else Recorded(prompter, prompter.backend.fingerprint(), journal)
         )
+        self._lm = language_model(Engine(recorded, decoding))
+        self._prompt_lm = language_model(Engine(asked, decoding, vary_seed=True))
+        self._journal = journal
         self._trials = Trials(
             role=role,
             metric=metric,
@@ -177,68 +149,70 @@ class _Run:
             batcher=batcher,
             lm=self._lm,
             decoding=decoding,
-            max_errors=options.max_errors,
+            journal=journal,
             log=log,
         )
 
-    def _heard(self, generation: Generation) -> None:
-        self._answers.append((generation.prompt_tokens or 0, generation.completion_tokens or 0))
-
     def search(self, train: Sequence[Example], val: Sequence[Example]) -> dict[str, Any]:
         """Search, set ``winner``, and answer with what the info says of it."""
-        started = time.monotonic()
-        given = self._given()
-        minibatch = self._options.minibatch and len(val) > self._options.minibatch_size
-        search = Search(
-            self._trials,
-            instructions=given,
-            propose=self._options.propose,
+        chosen = [self._example(one) for one in self._part(val)]
+        task = Task(
+            options=self._options,
+            trials=self._trials,
+            baseline=self.baseline,
+            student=Student(self.baseline.generate.signature),
+            train=[self._example(one) for one in train],
+            val=chosen,
+            lm=self._lm,
+            prompt_lm=self._prompt_lm,
+            threads=self._threads,
+            instructions=self._instructions(),
             good_enough=self._options.demo_threshold * self._metric.attainable_max,
-            attempts=max(16, 8 * self._options.max_bootstrapped_demos),
-            prompt_model=self._prompt_lm,
-            task_model=self._lm,
-            auto=self._options.auto,
-            num_candidates=None if self._options.auto else self._options.num_candidates,
-            max_bootstrapped_demos=self._options.max_bootstrapped_demos,
-            max_labeled_demos=self._options.max_labeled_demos,
-            max_errors=self._options.max_errors,
-            seed=self._options.seed,
         )
+        plan = self._way.plan(self._options, len(task.train), len(chosen))
+        self._trials.total = plan.trials
+        self._trials.selection = len(chosen)
+        estimate: dict[str, Any] = {}
+        stopped = None
         try:
             with _quiet(), surroundings(self._lm):
-                search.compile(
-                    self.baseline,
-                    trainset=[self._example(one) for one in train],
-                    valset=[self._example(one) for one in val],
-                    num_trials=None if self._options.auto else self._num_trials(len(given)),
-                    seed=self._options.seed,
-                    minibatch=minibatch,
-                    minibatch_size=self._options.minibatch_size,
-                )
-        except Stopped as stopped:
-            raise stopped.error from stopped
-        return self._result(search, time.monotonic() - started)
+                measured = self._trials.measure(self.baseline, chosen[0])
+                estimate = plan.estimate(measured, self._at_once)
+                self._log({"message": estimate_text(estimate)})
+                if self._journal.read_back:
+                    self._log({"message": f"resumed with {self._journal.read_back} answers"})
+                self._trials(self.baseline, chosen)
+                self._way.search(task)
+        except Spent as spent:
+            stopped = str(spent)
+            self._log({"message": f"stopped: {stopped}"})
+        except Stopped as error:
+            raise error.error from error
+        except KeyboardInterrupt:
+            raise Interrupted(f"Interrupted {self._so_far()}.") from None
+        return {**self._result(stopped), "estimate": estimate, **task.facts}
 
-    def _given(self) -> list[str]:
+    def _so_far(self) -> str:
+        done, best = len(self._trials.done), self._trials.best
+        known = f"; the best scores {best.score:.4f}" if best and best.score is not None else ""
+        return f"after {done} of {self._trials.total} trials{known}"
+
+    def _part(self, val: Sequence[Example]) -> list[Example]:
+        """The examples to select on: with DSPy's presets no more than those use."""
+        most = AUTO_RUN_SETTINGS[self._options.auto]["val_size"] if self._options.auto else len(val)
+        if len(val) <= most:
+            return list(val)
+        return random.Random(self._options.seed).sample(list(val), most)
+
+    def _instructions(self) -> list[str]:
         """Instructions to try besides the baseline's: the user's, then those of the role's fields.
 
         Where a model proposes too, half of the places left are kept for it.
         """
         given = list(self._options.instructions)
-        if self._options.instructions_file:
-            given += ideas.read(Path(self._options.instructions_file))
         hints = ideas.candidates(self._role) if self._options.hints else []
         left = max(0, self._options.num_candidates - 1 - len(given))
         return given + hints[: left // 2 if self._options.propose else left]
-
-    def _num_trials(self, given: int) -> int:
-        """DSPy's own rule for the number of trials, unless one is given."""
-        if self._options.num_trials is not None:
-            return self._options.num_trials
-        demos = self._options.max_bootstrapped_demos or self._options.max_labeled_demos
-        candidates = max(self._options.num_candidates, given + 1)
-        variables = 2 if demos else 1
-        return int(max(2 * variables * math.log2(max(2, candidates)), 1.5 * candidates))
 
     def _example(self, example: Example) -> Any:
         names = [field.name for field in self._role.inputs]
@@ -248,88 +222,100 @@ class _Run:
             texts |= {f.name: programs.as_text(reference[f.name]) for f in self._role.outputs}
         return self._trials.known(example, texts)
 
-    def _result(self, search: Search, seconds: float) -> dict[str, Any]:
-        trials = self._trials
-        baseline = trials.done[0]
-        best = trials.best[0] if trials.best else baseline
-        improved = trials.worth(best.score) > trials.worth(baseline.score)
-        if improved and trials.best is not None:
-            self.winner = trials.best[1]
-        else:
+    def _result(self, stopped: str | None) -> dict[str, Any]:
+        trials, journal = self._trials, self._journal
+        baseline = trials.done[0] if trials.done else None
+        best = trials.best or baseline
+        improved = (
+            best is not None
+            and baseline is not None
+            and trials.worth(best.score) > trials.worth(baseline.score)
+        )
+        if not improved:
             best = baseline
+        elif best is not None:
+            self.winner = trials.programs[best.program_sha256]
         return {
-            "result": (
-                f"Trial {best.trial} scores {best.score} where the baseline scores "
-                f"{baseline.score}, on the examples that it was chosen on: expect less on others."
-                if improved
-                else "No improvement found: the output is the baseline program."
-            ),
+            "result": _told(baseline, best, improved, stopped),
             "improved": improved,
-            "baseline_score": baseline.score,
-            "best_score": best.score,
-            "best_trial": best.trial,
-            "best_instructions": best.instructions,
-            "best_demos": best.demos,
+            "stopped": stopped,
+            "baseline_score": baseline.score if baseline else None,
+            "best_score": best.score if best else None,
+            "best_trial": best.trial if best else None,
+            "best_instructions": self.winner.generate.signature.instructions,
+            "best_demos": len(self.winner.generate.demos),
             "program_sha256": programs.program_sha256(self.winner),
-            "minibatch": search.minibatch,
-            "instructions": search.candidates,
-            "demo_sets": [len(demos) for demos in search.demo_sets],
-            "proposals_dropped": search.dropped,
             "trials": trials.table(),
-            "failures": trials.failures,
-            "minutes": seconds / 60,
-            "calls": sum(batcher.calls for batcher in self._batchers),
-            "requests": len(self._answers),
-            "prompt_tokens": sum(prompt for prompt, _ in self._answers),
-            "completion_tokens": sum(answer for _, answer in self._answers),
+            "candidates": {
+                sha256: {
+                    "instructions": one.generate.signature.instructions,
+                    "demos": programs.state_of(one)["demos"],
+                }
+                for sha256, one in trials.programs.items()
+            },
+            "failures": journal.failures,
+            "minutes": journal.minutes,
+            "calls": journal.calls,
+            "batches": sum(batcher.calls for batcher in self._batchers),
+            "resumed_answers": journal.read_back,
+            "prompt_tokens": journal.prompt_tokens,
+            "completion_tokens": journal.completion_tokens,
         }
 
 
-def _facts(
-    role: Role,
-    metric: Metric,
-    lm: Backend,
-    output: Path,
-    options: Mapping[str, Any],
-    chosen: Options,
-    threads: int,
-) -> dict[str, Any]:
-    """What was asked for, and of what."""
-    used = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
-    arguments = {**options, **used, "threads": threads}
-    del arguments["prompt_lm"]
-    prompt_lm = chosen.prompt_lm or lm
-    return {
-        "role": role.name,
-        "optimizer": "mipro",
-        "metric": metric.name,
-        "metric_version": metric.version,
-        "attainable_max": metric.attainable_max,
-        "lm": relative(lm.spec, output),
-        "lm_fingerprint": lm.fingerprint(),
-        "lm_config": dict(lm.describe()),
-        "prompt_lm": relative(prompt_lm.spec, output),
-        "prompt_lm_fingerprint": prompt_lm.fingerprint(),
-        "arguments": json.loads(json.dumps(arguments, default=str)),
-        "seed": chosen.seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("baft", "dspy", "optuna")},
-    }
+def _told(baseline: Any, best: Any, improved: bool, stopped: str | None) -> str:
+    """The result in words."""
+    why = f"Stopped early: {stopped}. " if stopped else ""
+    if baseline is None:
+        return f"{why}Not even the baseline was scored: the output is the baseline program."
+    if not improved:
+        return f"{why}No improvement found: the output is the baseline program."
+    return (
+        f"{why}Trial {best.trial} scores {best.score} where the baseline scores "
+        f"{baseline.score}, on the examples that it was chosen on: expect less on others."
+    )
+
+
+def _checked(options: Options, train: Sequence[Any], val: Sequence[Any]) -> Options:
+    """The options with the instructions of the file among them, if they and the data will do."""
+    if not train or not val:
+        raise UsageError(
+            f"There are {len(train)} training examples and {len(val)} to select on.",
+            "Both are needed.",
+        )
+    if options.max_calls is not None and options.max_calls < len(val):
+        raise UsageError(
+            f"The baseline alone takes {len(val)} calls, and max_calls is {options.max_calls}.",
+            "Raise --max-calls, or name fewer examples with --val.",
+        )
+    if options.instructions_file is None:
+        return options
+    more = ideas.read(Path(options.instructions_file))
+    return replace(options, instructions=(*options.instructions, *more))
+
+
+def _check_package(name: str, way: Way) -> None:
+    if way.package is not None and importlib.util.find_spec(way.package) is None:
+        raise UsageError(
+            f"The optimizer {name} needs the package {way.package}, which is not installed.",
+            f"pip install {way.package}",
+        )
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress (``log`` tells it) and no warnings about what DSPy does inside itself."""
-    from optuna.exceptions import ExperimentalWarning
-
-    loggers = [logging.getLogger(name) for name in ("dspy", "optuna")]
+    loggers = [logging.getLogger(name) for name in ("dspy", "optuna", "gepa")]
     levels = [logger.level for logger in loggers]
+    shown = tqdm.tqdm.__init__
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
+    tqdm.tqdm.__init__ = functools.partialmethod(shown, disable=True)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # of the sampler it uses
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.filterwarnings("ignore", message=".*[Ee]xperimental")  # of Optuna's sampler
             yield
     finally:
+        tqdm.tqdm.__init__ = shown
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""MIPROv2 with three of its steps replaced, through the methods that DSPy gives each step.
+"""``mipro``: MIPROv2, three steps of it replaced through the methods that DSPy gives each step.
 
 - *Demonstrations* are made from answers to all examples asked at once, not one after another, and
   only from answers good enough.
@@ -11,14 +11,14 @@ The search itself, Optuna's TPE over instructions and demonstrations, is DSPy's 
 
 from __future__ import annotations
 
-import contextlib
-import io
+import math
 from typing import TYPE_CHECKING, Any
 
 import dspy
 from dspy.propose import GroundedProposer
-from dspy.utils.exceptions import AdapterParseError
+from dspy.teleprompt.mipro_optimizer_v2 import AUTO_RUN_SETTINGS, MIN_MINIBATCH_SIZE
 
+from .plan import Plan
 from .program import as_text
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from baft import Field
 
+    from .options import Options
+    from .plan import Task
     from .trials import Judged, Trials
 
 FULL_EVERY = 5
@@ -54,8 +56,6 @@ class Search(dspy.MIPROv2):  # type: ignore[misc]  # dspy is not typed
         self.candidates: list[str] = []
         """The instructions that were searched, the baseline's first."""
         self.demo_sets: list[list[Any]] = []
-        self.minibatch = False
-        """Whether trials really scored a part of the selection set."""
         self.dropped = 0
         """Proposals that could not be read."""
 
@@ -134,14 +134,13 @@ class Search(dspy.MIPROv2):  # type: ignore[misc]  # dspy is not typed
             # the proposer rotates through the demo sets and takes no more proposals than those
             sets = demo_candidates[0] if demo_candidates else [[]]
             rotated = {0: [sets[number % len(sets)] for number in range(wanted)]}
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints
-                proposed = proposer.propose_instructions_for_program(
-                    trainset=trainset,
-                    program=program,
-                    demo_candidates=rotated,
-                    trial_logs={},
-                    N=wanted,
-                )
+            proposed = proposer.propose_instructions_for_program(
+                trainset=trainset,
+                program=program,
+                demo_candidates=rotated,
+                trial_logs={},
+                N=wanted,
+            )
             found += [text for text in proposed[0] if text]
             self.dropped = proposer.dropped
         self.candidates = list(dict.fromkeys(found))
@@ -151,10 +150,13 @@ class Search(dspy.MIPROv2):  # type: ignore[misc]  # dspy is not typed
         self, program: Any, instructions: Any, demos: Any, evaluate: Any, *rest: Any
     ) -> Any:
         """DSPy's search with ``Trials`` in place of its ``Evaluate``."""
-        valset, num_trials, self.minibatch = rest[:3]
-        self.trials.selection = len(valset)
-        self.trials.total = total_trials(num_trials, self.minibatch)
-        return super()._optimize_prompt_parameters(program, instructions, demos, self.trials, *rest)
+        baseline = [dspy.Prediction(score=self.trials.worth(self.trials.done[0].score), results=[])]
+
+        def score(program: Any, devset: Sequence[Any], **_: Any) -> Any:
+            """The baseline's score, which is there already, then those of trials."""
+            return baseline.pop() if baseline else self.trials(program, devset)
+
+        return super()._optimize_prompt_parameters(program, instructions, demos, score, *rest)
 
     def _perform_full_evaluation(self, *arguments: Any) -> Any:
         """Skip a full trial where none is left to do; DSPy raises an error there."""
@@ -171,9 +173,81 @@ class _Proposer(GroundedProposer):  # type: ignore[misc]  # dspy is not typed
     def propose_instruction_for_predictor(self, *arguments: Any, **options: Any) -> str:
         try:
             return str(super().propose_instruction_for_predictor(*arguments, **options)).strip()
-        except AdapterParseError:
+        except Exception:  # border: a proposal that failed, which is counted where it did
             self.dropped += 1
             return ""
+
+
+def plan(options: Options, train: int, val: int) -> Plan:
+    """Trials and calls of a search, at most: ``train`` and ``val`` examples, without the given.
+
+    DSPy proposes with three calls each, after it has described the data with at most twelve.
+    """
+    trials, minibatch = _settings(options, val)
+    demos = min(_attempts(options), train) if options.max_bootstrapped_demos else 0
+    proposals = options.num_candidates if options.propose else 0
+    total = total_trials(trials, minibatch)
+    full = total - 1 - trials if minibatch else trials
+    parts = trials * options.minibatch_size if minibatch else 0
+    described = 12 if proposals else 0
+    return Plan(trials=total, calls=val + demos + described + 3 * proposals + full * val + parts)
+
+
+def _settings(options: Options, val: int) -> tuple[int, bool]:
+    """The number of trials, by DSPy's own rule unless it is given, and whether of minibatches."""
+    candidates = options.num_candidates
+    minibatch = options.minibatch and val > options.minibatch_size
+    if options.auto:
+        candidates = AUTO_RUN_SETTINGS[options.auto]["n"]
+        minibatch = val > MIN_MINIBATCH_SIZE
+    elif options.num_trials is not None:
+        return options.num_trials, minibatch
+    demos = options.max_bootstrapped_demos or options.max_labeled_demos
+    candidates = max(candidates, len(options.instructions) + 1)
+    variables = 2 if demos else 1
+    return int(max(2 * variables * math.log2(max(2, candidates)), 1.5 * candidates)), minibatch
+
+
+def _attempts(options: Options) -> int:
+    return max(16, 8 * options.max_bootstrapped_demos)
+
+
+def search(task: Task) -> None:
+    """Search with MIPROv2."""
+    options, trials = task.options, task.trials
+    num_trials, minibatch = _settings(options, len(task.val))
+    found = Search(
+        trials,
+        instructions=task.instructions,
+        propose=options.propose,
+        good_enough=task.good_enough,
+        attempts=_attempts(options),
+        prompt_model=task.prompt_lm,
+        task_model=task.lm,
+        auto=options.auto,
+        num_candidates=None if options.auto else options.num_candidates,
+        max_bootstrapped_demos=options.max_bootstrapped_demos,
+        max_labeled_demos=options.max_labeled_demos,
+        max_errors=options.max_errors,
+        seed=options.seed,
+    )
+    task.facts = {"minibatch": minibatch, "instructions": [], "demo_sets": []}
+    try:
+        found.compile(
+            task.baseline,
+            trainset=task.train,
+            valset=task.val,
+            num_trials=None if options.auto else num_trials,
+            seed=options.seed,
+            minibatch=minibatch,
+            minibatch_size=options.minibatch_size,
+        )
+    finally:  # what was found stands where the search is stopped, too
+        task.facts |= {
+            "instructions": found.candidates,
+            "demo_sets": [len(demos) for demos in found.demo_sets],
+            "proposals_dropped": found.dropped,
+        }
 
 
 def total_trials(num_trials: int, minibatch: bool) -> int:

@@ -6,34 +6,25 @@ win, and more failures than the user allows end the search.
 
 from __future__ import annotations
 
-import time
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from baft import BackendError, Generation
+from baft import Generation
 
 from . import program as programs
-from .batcher import Asking, Batcher
-from .lm import run_program
+from .batcher import ASKING, Asking, Batcher
+from .lm import answered, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from baft import Decoding, Example, Extraction, Metric, Prediction, Role
+    from baft import Decoding, Example, Extraction, Metric, Prediction, Role, Score
 
-RETRIES = 3
-"""Further tries after a failure that another try may cure, as in a comparison."""
-
-
-class Stopped(BaseException):
-    """Ends a search from inside DSPy, which takes any ``Exception`` for a score of 0."""
-
-    def __init__(self, error: BackendError) -> None:
-        super().__init__(str(error))
-        self.error = error
+    from .journal import Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +53,14 @@ class Trial:
     instructions: str
     demos: int
     program_sha256: str
-    seconds: float
+    calls: int
+    """Prompts sent since the trial before, those that made its program included."""
+    tokens: int
+    minutes: float
 
 
 class Trials:
-    """What DSPy's search calls to score a program; see ``Trial``."""
+    """What a search calls to score a program; see ``Trial``."""
 
     def __init__(
         self,
@@ -77,47 +71,59 @@ class Trials:
         batcher: Batcher,
         lm: Any,
         decoding: Decoding,
-        max_errors: int,
+        journal: Journal,
         log: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.role = role
         self.metric = metric
+        self.journal = journal
         self.done: list[Trial] = []
-        self.failures: list[str] = []
-        """One sentence for each."""
-        self.best: tuple[Trial, Any] | None = None
-        """The best complete trial with its program; the earlier of two equals."""
+        self.programs: dict[str, Any] = {}
+        """Every program scored, by its digest."""
+        self.best: Trial | None = None
+        """The best complete trial; the earlier of two equals."""
         self.total = 0
-        """Trials there will be."""
+        """Trials there will be, at most."""
         self.selection = 0
         """Examples of a full trial."""
+        self.log = log
         self._extraction: Extraction = extraction
         self._batcher = batcher
         self._lm = lm
         self._decoding = decoding
-        self._max_errors = max_errors
-        self._log = log
         self._examples: dict[int, tuple[Any, Example]] = {}
+        self._spent = (0, 0, 0.0)
 
-    def known(self, example: Example, texts: Mapping[str, str]) -> Any:
-        """The example as DSPy wants it; ``texts`` are its inputs, and its outputs if it has any."""
-        made = dspy.Example(**texts).with_inputs(*(field.name for field in self.role.inputs))
+    def known(self, example: Example, texts: Mapping[str, Any]) -> Any:
+        """A DSPy example that finds its way back to ours."""
+        inputs = [field.name for field in self.role.inputs]
+        made = dspy.Example(**texts).with_inputs(*inputs)
         self._examples[id(made)] = (made, example)  # kept alive, so that the id stays its own
         return made
 
+    def original(self, made: Any) -> Example:
+        """The example that DSPy's was made from."""
+        return self._examples[id(made)][1]
+
+    def plain(self, program: Any) -> Any:
+        """The role's program with another's instructions and demonstrations, and nothing else."""
+        plain = programs.build(self.role)
+        plain.generate.signature = program.generate.signature
+        plain.generate.demos = list(program.generate.demos)
+        return plain
+
     def __call__(self, program: Any, devset: Sequence[Any], **_: Any) -> Any:
         """Score a program for DSPy: higher is better, whatever the metric says."""
-        started = time.monotonic()
         full = len(devset) == self.selection
-        sha256 = programs.program_sha256(program)
-        earlier = next(
-            (t for t in self.done if full and t.full and t.program_sha256 == sha256), None
-        )
-        failed_before = len(self.failures)
-        judged = [] if earlier else self.judge(program, devset)
+        plain = self.plain(program)
+        sha256 = programs.program_sha256(plain)
+        earlier = self.scored(sha256) if full else None
+        failed_before = len(self.journal.failures)
+        judged = [] if earlier else self.judge(plain, devset)
         values = [one.value for one in judged]
-        failures = earlier.failures if earlier else len(self.failures) - failed_before
+        failures = earlier.failures if earlier else len(self.journal.failures) - failed_before
         score = fmean(values) if values else None
+        spent = (self.journal.calls, self.journal.tokens, self.journal.minutes)
         trial = Trial(
             trial=len(self.done) + 1,
             score=earlier.score if earlier else score,
@@ -125,15 +131,19 @@ class Trials:
             failures=failures,
             full=full,
             repeated=earlier is not None,
-            instructions=program.generate.signature.instructions,
-            demos=len(program.generate.demos),
+            instructions=plain.generate.signature.instructions,
+            demos=len(plain.generate.demos),
             program_sha256=sha256,
-            seconds=time.monotonic() - started,
+            calls=spent[0] - self._spent[0],
+            tokens=spent[1] - self._spent[1],
+            minutes=spent[2] - self._spent[2],
         )
-        self._remember(trial, program)
+        self._spent = spent
+        self._remember(trial, plain)
         return dspy.Prediction(score=self.worth(trial.score), results=[])
 
-    def _scored_before(self, sha256: str) -> Trial | None:
+    def scored(self, sha256: str) -> Trial | None:
+        """The full trial of a program, if there was one."""
         same = (trial for trial in self.done if trial.full and trial.program_sha256 == sha256)
         return next(same, None)
 
@@ -143,36 +153,48 @@ class Trials:
             return -1e9
         return score if self.metric.higher_is_better else -score
 
+    def measure(self, program: Any, example: Any) -> Generation | None:
+        """One answer, to estimate the others by; None where there is none.
+
+        Raises:
+            Stopped: the model is gone.
+        """
+        original = self.original(example)
+        asking = Asking(original.id, original.inputs, self._decoding)
+        (future,) = self._batcher.run(lambda one: self._answer(program, one), [asking])
+        try:
+            return future.result()  # type: ignore[no-any-return]
+        except Exception as error:  # border: it is asked again, and counted, with the others
+            if getattr(error, "gone", False):
+                self.journal.note(original.id, error)
+            return None
+
     def judge(self, program: Any, devset: Sequence[Any]) -> list[Judged]:
         """Answer and score examples; those that fail are noted and left out.
 
         Raises:
             Stopped: the model is gone, or failed more often than allowed.
+            Spent: the budget does not cover all of them.
         """
-        examples = [self._examples[id(one)][1] for one in devset]
+        examples = [self.original(one) for one in devset]
         askings = [Asking(e.id, e.inputs, self._decoding) for e in examples]
         futures = self._batcher.run(lambda asking: self._answer(program, asking), askings)
-        judged = []
+        of = dict(zip(futures, examples, strict=True))
+        judged = {}
         try:
-            for example, future in zip(examples, futures, strict=True):
+            for number, future in enumerate(as_completed(futures), 1):
                 try:
-                    judged.append(self._score(example, future.result()))
+                    judged[future] = self._score(of[future], future.result())
                 except Exception as error:  # border: single example
-                    self._note(example, error)
+                    self.journal.note(of[future].id, error)
+                self._tell(example=number, examples=len(futures))
         except BaseException:
             for asking in askings:
                 asking.cancel()
             raise
-        return judged
+        return [judged[future] for future in futures if future in judged]
 
     def _answer(self, program: Any, asking: Asking) -> Generation:
-        for attempt in range(RETRIES):
-            try:
-                return run_program(program, self._lm, asking)
-            except BackendError as error:
-                if not error.retryable or error.gone or asking.cancelled:
-                    raise
-                time.sleep(error.retry_after_s or 0.5 * 2**attempt)
         return run_program(program, self._lm, asking)
 
     def _score(self, example: Example, generation: Generation) -> Judged:
@@ -180,31 +202,58 @@ class Trials:
         value = self.metric.score(example, prediction).value
         return Judged(example=example, prediction=prediction, value=value)
 
-    def _note(self, example: Example, error: Exception) -> None:
-        text = str(error).strip().split("\n")[0].rstrip(".")
-        self.failures.append(f"{example.id}: {type(error).__name__}: {text}.")
-        gone = isinstance(error, BackendError) and error.gone
-        if gone or len(self.failures) > self._max_errors:
-            many = f"{len(self.failures)} answers failed, more than --max-errors allows; the last: "
-            said = error.message if isinstance(error, BackendError) else self.failures[-1]
-            hint = error.hint if isinstance(error, BackendError) else "See the failure named."
-            raise Stopped(BackendError(said if gone else many + said, hint, gone=gone)) from error
+    def score_of(self, example: Any, prediction: Any) -> Score:
+        """What a ``Student``'s prediction is worth; a metric that raises is a failure.
+
+        Raises:
+            Stopped: more failures than allowed.
+        """
+        original = self.original(example)
+        try:
+            read = self.role.parse(prediction._generation, self._extraction)
+            return self.metric.score(original, read)
+        except Exception as error:
+            self.journal.note(original.id, error)
+            raise
 
     def _remember(self, trial: Trial, program: Any) -> None:
         self.done.append(trial)
+        self.programs.setdefault(trial.program_sha256, program)
         complete = trial.full and not trial.failures and trial.score is not None
-        best = self.worth(self.best[0].score) if self.best else float("-inf")
+        best = self.worth(self.best.score) if self.best else float("-inf")
         if complete and self.worth(trial.score) > best:
-            self.best = (trial, program.deepcopy())
-        self._log(
+            self.best = trial
+        self._tell(trial=trial.trial, score=trial.score)
+
+    def _tell(self, **facts: Any) -> None:
+        """Progress: trials done of how many, the best so far, what was spent."""
+        trial = facts.pop("trial", len(self.done))
+        self.log(
             {
-                "trial": trial.trial,
-                "total": max(self.total, trial.trial),
-                "score": trial.score,
-                "best": self.best[0].score if self.best else None,
+                "trial": trial,
+                "total": max(self.total, trial),
+                **facts,
+                "best": self.best.score if self.best else None,
+                "calls": self.journal.calls,
+                "tokens": self.journal.tokens,
             }
         )
 
     def table(self) -> list[dict[str, Any]]:
         """Every trial as JSON."""
         return [asdict(trial) for trial in self.done]
+
+
+class Student(programs.RoleProgram):
+    """What DSPy runs by itself: its predictions carry the answer, word for word, to the metric."""
+
+    def forward(self, **inputs: Any) -> Any:
+        """Ask once, as the role's program does."""
+        asking = Asking("asked by DSPy", inputs, counted=False)
+        token = ASKING.set(asking)
+        try:
+            prediction = super().forward(**inputs)
+        finally:
+            ASKING.reset(token)
+        prediction._generation = answered(self, prediction, asking)
+        return prediction

@@ -28,7 +28,8 @@ pytest.importorskip("optuna")
 
 from baft_dspy import instructions, program, reading  # noqa: E402
 from baft_dspy.backend import open_backend  # noqa: E402
-from baft_dspy.optimizer import Mipro  # noqa: E402
+from baft_dspy.optimizer import DspyOptimizer  # noqa: E402
+from baft_dspy.ways import WAYS  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +131,7 @@ ZERO_SHOT = {"max_bootstrapped_demos": 0, "max_labeled_demos": 0, "propose": Fal
 
 def optimize(tmp_path: Path, model: Model, **options: Any) -> tuple[Any, list[Any]]:
     logged: list[Any] = []
-    info = Mipro().optimize(
+    info = DspyOptimizer("mipro").optimize(
         ROLE,
         METRIC,
         examples(20),
@@ -140,7 +141,7 @@ def optimize(tmp_path: Path, model: Model, **options: Any) -> tuple[Any, list[An
         {"num_trials": 6, "seed": 1, **options},
         logged.append,
     )
-    return info, logged
+    return info, [step for step in logged if "score" in step]
 
 
 def test_a_better_instruction_is_found_and_saved(tmp_path: Path):
@@ -149,7 +150,8 @@ def test_a_better_instruction_is_found_and_saved(tmp_path: Path):
     assert info["improved"]
     assert (info["baseline_score"], info["best_score"]) == (3 / 16, 0.5)
     assert info["best_instructions"] == f"Cook. {MAGIC}"
-    assert logged[0] == {"trial": 1, "total": 7, "score": 3 / 16, "best": 3 / 16}
+    first = {"trial": 1, "total": 7, "score": 3 / 16, "best": 3 / 16, "calls": 6, "tokens": 18}
+    assert logged[0] == first
     assert [entry["trial"] for entry in logged] == [1, 2, 3, 4, 5, 6, 7]
     assert logged[-1]["best"] == 0.5
     loaded = reading.load(reading.find(tmp_path / "out"), ROLE)
@@ -229,11 +231,11 @@ def test_everything_is_written_down(tmp_path: Path):
     assert info["arguments"]["threads"] == 8
     assert len(info["trials"]) == 7
     asked = {trial["program_sha256"] for trial in info["trials"]}
-    assert info["requests"] == 6 * len(asked)
-    assert (info["prompt_tokens"], info["completion_tokens"]) == (
-        2 * info["requests"],
-        info["requests"],
-    )
+    assert info["calls"] == 6 * len(asked)
+    assert (info["prompt_tokens"], info["completion_tokens"]) == (2 * info["calls"], info["calls"])
+    assert sum(trial["calls"] for trial in info["trials"]) == info["calls"]
+    assert {one["instructions"] for one in info["candidates"].values()} >= {MAGIC, ROLE.task}
+    assert set(info["candidates"]) == asked
     assert set(info["versions"]) == {"baft", "dspy", "optuna"}
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "optimization_info.json",
@@ -350,8 +352,8 @@ def test_a_metric_that_raises_is_a_failure(tmp_path: Path):
         def score(self, example: Example, prediction: Prediction) -> Score:
             raise ZeroDivisionError("no steps")
 
-    with pytest.raises(BackendError, match=r"x102: ZeroDivisionError: no steps") as error:
-        Mipro().optimize(
+    with pytest.raises(BackendError, match=r"x10\d: ZeroDivisionError: no steps") as error:
+        DspyOptimizer("mipro").optimize(
             ROLE,
             Broken(),  # type: ignore[arg-type]
             examples(3),
@@ -431,4 +433,5 @@ def test_hook_register_optimizers():
 
     offered: dict[str, Any] = {}
     baft_dspy.baft_register_optimizers(lambda name, factory: offered.update({name: factory}))
-    assert isinstance(offered["mipro"](), Mipro)
+    assert tuple(offered) == baft_dspy.OPTIMIZERS == tuple(WAYS)
+    assert all(factory().name == name for name, factory in offered.items())
