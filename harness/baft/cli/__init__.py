@@ -16,6 +16,7 @@ from . import (
     compare,
     data,
     decide,
+    diff,
     doctor,
     evaluate,
     history,
@@ -63,6 +64,7 @@ app.command("compare")(compare.compare)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("decide")(decide.decide)
+app.command("diff")(diff.diff)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("optimize")(optimize.optimize)

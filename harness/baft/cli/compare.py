@@ -64,6 +64,9 @@ def compare(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 3 (keep) or 4 (not settled).")
     ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write JUnit XML to this file, for a build server.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print decision.json.")] = False,
 ) -> None:
     """Compare contenders, decide, and with --apply adopt the winner.
@@ -114,6 +117,10 @@ def compare(
         )
         chosen = _with_incumbent(here, chosen, config, incumbent)
         outcome = finish(here, start(here, chosen, asked, output))
+    if junit is not None:
+        from ..reports import write_junit
+
+        write_junit(junit, outcome.report, outcome.decision)
     _show(here, outcome, json)
     if outcome.problems:
         raise typer.Exit(Exit.INCOMPLETE)
