@@ -69,9 +69,11 @@ def change_policy(policy: Policy, rules: Sequence[str] = (), **changes: Any) -> 
         if not equals:
             raise UsageError(f"--rule {rule!r} is not KEY=VALUE.", "Write min_validity=0.9.")
         key, dot, inner = key.strip().partition(".")
-        if key not in KEYS or bool(dot) != (key in _MAPPINGS):
-            known = [f"{k}.NAME" if k in _MAPPINGS else k for k in KEYS]
-            raise UsageError(f"There is no rule {rule!r}.", did_you_mean(key + dot + inner, known))
+        if key not in KEYS:
+            raise UsageError(f"There is no rule {key!r}.", did_you_mean(key, KEYS))
+        if bool(dot) != (key in _MAPPINGS):
+            form = f"{key}=VALUE" if dot else f"{key}.NAME=VALUE"
+            raise UsageError(f"--rule {rule!r} does not fit the rule {key}.", f"Write {form}.")
         if dot:
             before = given.get(key, getattr(policy, key))
             given[key] = _with(before, inner, _value(key, text.strip()))

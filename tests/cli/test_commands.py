@@ -69,6 +69,36 @@ def test_decide_again_calls_no_model_and_exits_with_the_verdict(project, baft):
     assert report["comparison"]["winner"] == "baseline"
 
 
+def test_decide_by_a_named_policy_and_single_rules(project, baft):
+    baft("compare", "small")
+    run = next((project / "artifacts/runs").iterdir())
+    code, out, _ = baft("decide", run, "--policy", "strategy", "--json")
+    decision = json.loads(out)
+    failed = [r["name"] for r in decision["considered"]["finetuned"] if not r["passed"]]
+    assert (code, decision["policy"]["name"], failed) == (0, "strategy", ["gain_over_simpler"])
+    assert (decision["verdict"], decision["candidate"]) == ("promote", "optimized")
+    one_point = ("--rule", "gain_over_simpler.finetuned=1%", "--json")
+    code, out, _ = baft("decide", run, "--policy", "strategy", *one_point)
+    assert (code, json.loads(out)["candidate"]) == (0, "finetuned")
+    code, _, err = baft("decide", run, "--rule", "min_validty=0.9")
+    assert (code, "Did you mean 'min_validity'?" in err) == (2, True)
+    code, _, err = baft("decide", run, "--policy", "strategie")
+    assert (code, "Did you mean 'strategy'?" in err) == (2, True)
+
+
+def test_compare_by_a_named_policy_and_single_rules(project, baft):
+    code, out, _ = baft(
+        *("compare", "small", "--policy", "retention", "--rule", "tags.tier=0.8"),
+        *("--rule", "floor=off", "--json", "--exit-code"),
+    )
+    decision = json.loads(out)
+    assert (decision["policy"]["retention"], decision["policy"]["floor"]) == (0.9, None)
+    names = [rule["name"] for rule in decision["rules"]]
+    assert {"retention", "min_validity", "max_std", "tags.tier"} <= set(names)
+    assert not {"floor", "not_worse"} & set(names)
+    assert code in (0, 3, 4)
+
+
 def test_report_writes_the_files_again(project, baft):
     baft("compare", "small")
     folder = only_run(project)
