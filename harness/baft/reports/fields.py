@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..store.codec import to_json
 from . import numbers as show
+from .differences import WORDS, Marked, Piece, marked
 from .text import cut
 
 LIMIT = 20_000
@@ -25,6 +26,8 @@ class Entry:
     id: str
     priority: str
     text: str
+    pieces: tuple[Piece, ...] = ()
+    """The text with what is new in it marked; empty where it was not compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +38,13 @@ class FieldView:
     kind: str
     """``text``, ``list`` or ``absent``."""
     text: str = ""
+    pieces: tuple[Piece, ...] = ()
+    """The text with what is new in it marked; empty where it was not compared."""
     entries: tuple[Entry, ...] = ()
     note: str = ""
     """What was left out."""
+    change: str = ""
+    """How far it is from the other answer's; empty where it was not compared."""
 
 
 def lay_out(name: str, fields: Mapping[str, Any]) -> FieldView:
@@ -53,6 +60,36 @@ def lay_out(name: str, fields: Mapping[str, Any]) -> FieldView:
         )
     text, rest = cut(_words(value), LIMIT)
     return FieldView(name=name, kind="text", text=text, note=left_out(rest))
+
+
+def compared(found: FieldView, other: FieldView) -> FieldView:
+    """The field with what is new in it marked, beside the same field of another answer.
+
+    Entries of lists are compared with those of the same id, else of the same place.
+    """
+    if found.kind != other.kind or found.kind == "absent":
+        return found
+    if found.kind == "text":
+        one = marked(found.text, other.text)
+        return replace(found, pieces=one.pieces, change=_change(found == other, [one]))
+    by_id = {entry.id: entry.text for entry in other.entries if entry.id}
+    by_place = dict(enumerate(entry.text for entry in other.entries))
+    words, each = 0, []
+    for place, entry in enumerate(found.entries):
+        words += len(entry.text.split())
+        against = by_id.get(entry.id, by_place.get(place, ""))
+        each.append(marked(entry.text, against if words <= 5 * WORDS else None))
+    entries = (
+        replace(entry, pieces=one.pieces) for entry, one in zip(found.entries, each, strict=True)
+    )
+    return replace(found, entries=tuple(entries), change=_change(found == other, each))
+
+
+def _change(same: bool, each: list[Marked]) -> str:
+    added, dropped = sum(one.added for one in each), sum(one.dropped for one in each)
+    if not added and not dropped:
+        return "the same" if same else ""
+    return f"+{show.count(added)} −{show.counted(dropped, 'word')}"
 
 
 def left_out(characters: int) -> str:

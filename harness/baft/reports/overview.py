@@ -6,11 +6,10 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import numbers as show
 from .examples import anchor, losses, reason, tone
-from .text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -131,13 +130,12 @@ def _worst(row: ScoreRow, report: Report, threshold: float) -> Worst:
     )
 
 
-def tag_tables(tags: Mapping[str, Mapping[str, Any]], report: Report) -> dict[str, list[TagRow]]:
+def tag_tables(tags: Mapping[str, Mapping[str, str]], report: Report) -> dict[str, list[TagRow]]:
     """A table for each tag with few values; ``tags`` are each example's, by id."""
     members: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for id_, found in tags.items():
         for name, value in found.items():
-            if isinstance(value, (str, int, float, bool)):
-                members[name][one_line(str(value))[:80]].append(id_)
+            members[name][value].append(id_)
     return {
         name: [_tag_row(value, ids, report) for value, ids in sorted(values.items())]
         for name, values in sorted(members.items())

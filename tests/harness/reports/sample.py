@@ -106,6 +106,8 @@ def result(e: Example, i: int, place: int, repeat: int = 0) -> Scored:
         return Scored(example_id=e.id, repeat=repeat, failure=failure)
     broken = (i * 7 + place * 3 + repeat) % 10 < (4, 2, 1)[place % 3]
     fields = document(e, i, broken)
+    if place == 2:
+        fields["description"] = f"{fields['description']}Made for small teams."
     text = "Here it is:\n" + json.dumps(fields, indent=1, ensure_ascii=False)
     cut = i == 7 and place == 0
     generation = Generation(

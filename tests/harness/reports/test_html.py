@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -26,8 +27,10 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag, attributes):
+        if ("type", "application/json") in attributes:
+            tag = "data"  # no browser runs it
         self.elements.append((tag, dict(attributes)))
-        self._inside = tag if tag in ("script", "style") else None
+        self._inside = tag if tag in ("script", "style", "data") else None
 
     def handle_data(self, data):
         if self._inside:
@@ -38,6 +41,10 @@ class Page(HTMLParser):
 
     def named(self, tag):
         return [attributes for found, attributes in self.elements if found == tag]
+
+    def rows(self):
+        """What the list of examples is filtered by: anchor, title, id, tags, answers."""
+        return json.loads(self.raw["data"])["rows"]
 
     def classed(self, name):
         return [a for _, a in self.elements if name in (a.get("class") or "").split()]
@@ -110,12 +117,38 @@ def test_every_link_leads_somewhere(store, report, decision):
 def test_every_example_has_every_arm_side_by_side(store, report, decision):
     found = Page(page(store, report, decision))
     assert len(found.classed("example")) == 22
-    answers = found.classed("answer")
-    assert [a["data-arm"] for a in answers] == ["0", "1", "2"] * 22
-    assert answers[5 * 3 + 2]["data-state"] == "failed"
-    assert answers[7 * 3]["data-state"] == "none truncated"
-    assert answers[1]["data-lost"].split() == []
-    assert answers[0]["data-lost"].split() == ["3", "5"]
+    assert len(found.classed("answer")) == 3 * 22
+
+
+def test_every_example_is_listed_with_what_it_is_filtered_by(store, report, decision):
+    found = Page(page(store, report, decision))
+    rows, states = found.rows(), json.loads(found.raw["data"])["states"]
+    assert len(rows) == 22
+    anchor, title, id_, tags, answers = rows[5]
+    assert (anchor, id_) == ("ex-ba-005", "ba-005")
+    assert title.startswith("Una aplicación")
+    assert len(tags) == 2
+    assert answers[2] == [None, "void", [], [states.index("failed")]]
+    assert [states[one] for one in rows[7][4][0][3]] == ["none", "truncated"]
+    assert rows[0][4][0][0] == pytest.approx(report.arms[0].scores["ba-000"], abs=1e-6)
+    assert [lost for _, _, lost, _ in rows[0][4]][:2] == [[3, 5], []]
+
+
+def test_the_list_holds_hostile_text_as_plain_letters(store, report, decision):
+    found = Page(page(store, report, decision))
+    raw = found.raw["data"]
+    assert raw.isascii()
+    assert not set("<>&") & set(raw)
+    assert found.rows()[3][2] == "</script> #3?"
+    assert "⟨U+202E⟩" not in found.rows()[3][1]  # a title is one line without hidden characters
+    assert "\u202e" not in raw
+
+
+def test_what_the_reference_does_not_say_is_marked(store, report, decision):
+    text = page(store, report, decision)
+    assert "<mark>" in text
+    assert "mark words that baseline does not have" in text
+    assert '<span class="change">the same</span>' in text
 
 
 def test_lists_are_laid_out_with_ids_and_priorities(store, report, decision):
@@ -131,10 +164,12 @@ def test_more_than_two_hundred_examples_are_thinned_and_it_says_so(run):
     store, report, decision = run(n=240)
     found = Page(text := page(store, report, decision))
     assert len(found.classed("example")) == 200
-    assert "The 200 most telling of 240 examples" in text
+    assert "all 240 examples and the answers to the 200 most telling" in text
+    assert [row[2] for row in found.rows()][:3] == ["ba-000", "ba-001", "ba-002"]
+    assert len(found.rows()) == 240
     shown = {a["id"] for a in found.classed("example")}
-    assert {"example-ba-005", "example-ba-007"} <= shown
-    assert {unquote(a["href"][1:]) for a in found.named("a") if "example-" in a["href"]} <= shown
+    assert {"ex-ba-005", "ex-ba-007"} <= shown
+    assert {unquote(a["href"][1:]) for a in found.named("a") if "#ex-" in a["href"]} <= shown
 
 
 def test_huge_answers_are_cut_and_it_says_so(store, report, decision):
