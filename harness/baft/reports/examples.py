@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import numbers as show
-from .fields import LIMIT, FieldView, lay_out, left_out
+from .fields import LIMIT, FieldView, compared, lay_out, left_out
 from .text import cut, label, one_line, visible
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class ExampleView:
     inputs: tuple[tuple[str, str], ...]
     title: str
     tags: tuple[tuple[str, str], ...]
+    scores: tuple[tuple[str, str], ...]
+    """Each arm's mean over repeats, and its tone."""
     answers: tuple[Answer, ...]
     field_names: tuple[str, ...]
     prompt: tuple[tuple[str, str], ...]
@@ -79,7 +81,12 @@ class ExampleView:
 
 def anchor(example_id: str) -> str:
     """The id of an example's element on the page."""
-    return f"example-{visible(example_id)}"
+    return f"ex-{visible(example_id)}"
+
+
+def title(example: Example) -> str:
+    """An example in one line: its first input."""
+    return cut(one_line(str(next(iter(example.inputs.values())))), 160)[0]
 
 
 def choose(ids: Sequence[str], report: Report, named: Iterable[str]) -> set[str]:
@@ -103,13 +110,16 @@ def _spread(scores: list[float]) -> float:
 
 
 def views(
-    store: RunStore, report: Report, threshold: float, chosen: set[str]
+    store: RunStore, report: Report, threshold: float, chosen: set[str], reference: str = ""
 ) -> Iterator[ExampleView]:
-    """The chosen examples in the dataset's order, one in memory at a time."""
+    """The chosen examples in the dataset's order, one in memory at a time.
+
+    In every other arm's fields is marked what those of the arm ``reference`` do not say.
+    """
     for example, messages in store.examples():
         if example.id in chosen:
             results = [list(store.results(arm.name, example.id)) for arm in report.arms]
-            yield _view(example, messages, results, report, threshold)
+            yield _view(example, messages, results, report, threshold, reference)
 
 
 def _view(
@@ -118,23 +128,24 @@ def _view(
     results: list[list[Scored]],
     report: Report,
     threshold: float,
+    reference: str,
 ) -> ExampleView:
-    names = dict.fromkeys(
-        name
-        for found in results
-        for scored in found[:1]
-        if scored.prediction
-        for name in scored.prediction.fields
-    )
+    predictions = [
+        found[0].prediction.fields if found and found[0].prediction else {} for found in results
+    ]
+    names = dict.fromkeys(name for fields in predictions for name in fields)
+    fields = _side_by_side(list(names), predictions, [arm.name for arm in report.arms], reference)
+    means = [arm.scores.get(example.id) for arm in report.arms]
     inputs = tuple((name, cut(str(value), LIMIT)[0]) for name, value in example.inputs.items())
     return ExampleView(
         id=example.id,
         anchor=anchor(example.id),
         inputs=inputs,
-        title=cut(one_line(inputs[0][1]), 160)[0],
+        title=title(example),
         tags=tuple((name, cut(str(value), 200)[0]) for name, value in example.tags.items()),
+        scores=tuple((show.score(mean), tone(mean, threshold)) for mean in means),
         answers=tuple(
-            _answer(position, found, tuple(names), report, threshold)
+            _answer(position, found, fields[position], report, threshold)
             for position, found in enumerate(results)
         ),
         field_names=tuple(names),
@@ -142,22 +153,36 @@ def _view(
     )
 
 
+def _side_by_side(
+    names: list[str], predictions: list[Mapping[str, Any]], arms: list[str], reference: str
+) -> list[tuple[FieldView, ...]]:
+    """Each arm's fields, the reference's as they are."""
+    rows = [[lay_out(name, fields) for name in names] for fields in predictions]
+    if reference not in arms:
+        return [tuple(row) for row in rows]
+    other = rows[arms.index(reference)]
+    return [tuple(row if row is other else map(compared, row, other)) for row in rows]
+
+
 def _answer(
-    arm: int, results: list[Scored], names: tuple[str, ...], report: Report, threshold: float
+    arm: int,
+    results: list[Scored],
+    fields: tuple[FieldView, ...],
+    report: Report,
+    threshold: float,
 ) -> Answer:
     first = results[0] if results else None
     generation = first.generation if first else None
-    prediction = first.prediction if first else None
     value = first.score.value if first and first.score else None
     text, rest = cut(generation.text if generation else "", LIMIT)
     return Answer(
         arm=arm,
         score=show.score(value),
         tone=tone(value, threshold),
-        states=tuple(_states(first)),
+        states=_answer_states(first),
         losses=losses(first.score.components if first and first.score else {}, report),
         failure=_failure(first),
-        fields=tuple(lay_out(name, prediction.fields if prediction else {}) for name in names),
+        fields=fields,
         text=text,
         text_note=left_out(rest),
         facts=_facts(generation, len(results)),
@@ -173,14 +198,24 @@ def tone(value: float | None, threshold: float) -> str:
     return "good" if value >= threshold else "fair" if value >= threshold / 2 else "bad"
 
 
-def _states(scored: Scored | None) -> Iterator[str]:
-    if scored is None or scored.failure is not None:
-        yield "failed"
-    if scored is not None and scored.prediction is not None:
-        yield scored.prediction.validity
-    if scored is not None and scored.generation is not None:
-        if scored.generation.finish_reason == "length":
-            yield "truncated"
+def _answer_states(scored: Scored | None) -> tuple[str, ...]:
+    if scored is None:
+        return states(failed=True, validity=None, finish_reason=None)
+    return states(
+        failed=scored.failure is not None,
+        validity=scored.prediction.validity if scored.prediction else None,
+        finish_reason=scored.generation.finish_reason if scored.generation else None,
+    )
+
+
+def states(*, failed: bool, validity: str | None, finish_reason: str | None) -> tuple[str, ...]:
+    """What may be said of an answer, as keys of ``STATES``."""
+    found = (
+        "failed" if failed else None,
+        validity,
+        "truncated" if finish_reason == "length" else None,
+    )
+    return tuple(one for one in found if one)
 
 
 def losses(components: Mapping[str, float], report: Report) -> tuple[Loss, ...]:
