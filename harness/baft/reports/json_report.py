@@ -111,6 +111,9 @@ def _scores(summary: Summary) -> dict[str, Any]:
         "n": summary.n,
         "failures": summary.failures,
         "ci95": to_data(summary.ci95) if summary.ci95 is not None else None,
+        "t95": to_data(summary.t95) if summary.t95 is not None else None,
+        "variance_between": summary.variance_between,
+        "variance_within": summary.variance_within,
     }
 
 

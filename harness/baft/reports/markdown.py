@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import numbers as show
+from .deciding import can_tell, next_steps, rule_why, variances
 from .text import label, markdown
 from .wording import (
     arm_rows,
@@ -37,6 +38,10 @@ def markdown_report(report: Report, decision: Decision | None) -> str:
             components=component_rows(report),
             tests=[in_words(test) for test in ordered_tests(report)],
             scale=scale_note(report),
+            can_tell=can_tell(decision),
+            next_steps=next_steps(decision) if decision else [],
+            rule_why=rule_why,
+            variances=variances(report),
             show=show,
         )
     )

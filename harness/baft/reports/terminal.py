@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from . import numbers as show
+from .deciding import can_tell, next_steps, rule_why, variances
 from .text import one_line
 from .wording import arm_rows, in_words, incumbent, paired, scale_note, verdict
 
@@ -81,8 +82,14 @@ def _title(report: Report) -> Iterable[RenderableType]:
 
 
 def _arms(report: Report, decision: Decision | None, reference: str) -> Iterable[RenderableType]:
-    yield from (_text(""), _arm_table(arm_rows(report, decision, reference), reference))
+    rows = arm_rows(report, decision, reference)
+    yield from (_text(""), _arm_table(rows, reference))
     yield _text("Parsed: as it stood / with what was extracted. Intervals: 95 %.", "dim")
+    by_t = [f"{one_line(row.arm.name)} {row.t_interval}" for row in rows if row.arm.summary.t95]
+    if by_t:
+        yield _text(f"Intervals of the means by Student's t: {', '.join(by_t)}.", "dim")
+    for line in variances(report):
+        yield _text(one_line(line), "dim")
 
 
 def _arm_table(rows: list[ArmRow], reference: str) -> Table:
@@ -122,7 +129,8 @@ def _decision(decision: Decision) -> Iterable[RenderableType]:
     for name, rules in decision.considered.items():
         yield _text(f"Also tried: {one_line(name)}", "bold")
         yield from _rules(rules)
-    yield from _list("Next steps", decision.next_steps)
+    yield from _list("What these examples can tell", can_tell(decision))
+    yield from _list("Next steps", next_steps(decision))
 
 
 def _rules(rules: Iterable[RuleResult]) -> Iterable[RenderableType]:
@@ -134,7 +142,7 @@ def _rules(rules: Iterable[RuleResult]) -> Iterable[RenderableType]:
     for rule in rules:
         style = "green" if rule.passed else "red"
         observed = "" if rule.observed is None else one_line(show.exact(rule.observed))
-        cells = (one_line(rule.name), observed, one_line(rule.required), one_line(rule.why))
+        cells = (one_line(rule.name), observed, one_line(rule.required), one_line(rule_why(rule)))
         table.add_row(_text("✓" if rule.passed else "✗", style), *(_text(cell) for cell in cells))
     if table.row_count:
         yield table

@@ -45,6 +45,7 @@ class ArmRow:
     """``in service``, ``candidate`` or nothing."""
     mean: str
     interval: str
+    t_interval: str
     difference: str
     difference_interval: str
     as_is: str
@@ -132,6 +133,7 @@ def _arm_row(
         standing=_standing(arm.name, decision),
         mean=show.score(summary.mean),
         interval=show.interval(summary.ci95),
+        t_interval=show.interval(summary.t95),
         difference="–" if is_reference else show.difference(gain(report, arm.name, reference)),
         difference_interval=show.interval(test.ci95, signed=True) if test else "",
         as_is=show.percent(validity.as_is if seen else None),
@@ -237,6 +239,10 @@ def in_words(test: PairedTest) -> str:
     if test.smallest_detectable:
         least = show.score(test.smallest_detectable, 3)
         lines.append(f"A true difference smaller than {least} would often go unseen here.")
+    if test.examples_needed is not None and test.examples_needed > test.n:
+        lines.append(
+            f"About {show.count(test.examples_needed)} examples would make this one clear."
+        )
     return " ".join(lines)
 
 

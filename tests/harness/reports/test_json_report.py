@@ -28,7 +28,8 @@ def test_older_readers_find_their_keys(store, report, decision):
     model = data["models"]["finetuned"]
     assert {"id", "name", "spec", "config", "component_scores", "usage", "predictions"} < set(model)
     assert set(model["scores"]) == {
-        *("mean", "median", "std", "min", "max", "n", "failures", "ci95"),
+        *("mean", "median", "std", "min", "max", "n", "failures", "ci95", "t95"),
+        *("variance_between", "variance_within"),
         *("pass_rate_0.8", "pass_rate_0.9", "perfect_rate_1.0"),
     }
     assert {"validity", "audit"} < set(model)
