@@ -19,6 +19,7 @@ from .charts import losses_chart, trials_chart
 from .deciding import can_tell, next_steps, rule_why, variances
 from .examples import STATES, anchor, choose, views
 from .history import optimization_of, training_of
+from .listing import LISTED, listing, read_listed
 from .overview import columns, gap_span, read_rows, scale, tag_tables
 from .text import label, visible
 from .wording import (
@@ -57,9 +58,12 @@ class Making:
 def html_report(store: RunStore, report: Report, decision: Decision | None) -> Iterator[str]:
     """The page in pieces; one example is in memory at a time."""
     policy = (decision.policy if decision else None) or store.manifest().policy
-    tags = {example.id: example.tags for example, _ in store.examples()}
+    every = read_listed(store)
     details = read_rows(store, report, policy.threshold)
-    chosen = choose(list(tags), report, _named(report, details))
+    chosen = choose([one.id for one in every], report, _named(report, details))
+    listed = every if len(every) <= LISTED else [one for one in every if one.id in chosen]
+    tags = tag_tables({one.id: one.tags for one in every}, report)
+    choices = [(name, row.value) for name, values in tags.items() for row in values]
     reference, axis = incumbent(report, decision), scale(report)
     style, script = _asset("report.css"), _asset("report.js")
     template = _environment().get_template("report.html")
@@ -86,9 +90,12 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         rule_why=rule_why,
         variances=variances(report),
         makings=_makings(report),
-        tag_tables=tag_tables(tags, report),
-        examples=views(store, report, policy.threshold, chosen),
-        total=len(tags),
+        tag_tables=tags,
+        tag_choices=choices,
+        examples=views(store, report, policy.threshold, chosen, reference),
+        listing=listing(store, report, listed, choices, reference, policy.threshold),
+        total=len(every),
+        listed=len(listed),
         shown=len(chosen),
         states=STATES,
         show=show,
