@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import engine, gate
-from .errors import BaftError, DataError, UsageError
+from .errors import DataError, UsageError
 from .loader import describe, listeners, tell
 from .opening import anchor, git_commit, open_arms, versions
 from .records import Limits, Manifest, Prompt
@@ -22,6 +22,7 @@ from .reports import write_reports
 from .store import Dataset, RunStore, new_run_id, read_dataset
 from .store.benchmarks import check_dataset
 from .store.codec import to_data
+from .store.lineage import sources_of
 from .summary import build_report
 
 if TYPE_CHECKING:
@@ -287,8 +288,8 @@ async def _close(backend: Backend, warn: Callable[[str], None]) -> None:
 def conclude(prepared: Prepared, problems: list[str]) -> Outcome:
     """Report and decide; tells the plugins and runs their reporters."""
     plugins, store, manifest = prepared.plugins, prepared.store, prepared.manifest
-    training, notes = _training(manifest, prepared.job.role)
-    report = build_report(store, manifest, prepared.job.metric, training, notes)
+    sources = sources_of(manifest, prepared.job.role)
+    report = build_report(store, manifest, prepared.job.metric, sources)
     decision = take_decision(report, manifest.policy, manifest.incumbent, plugins)
     paths = write_reports(store, report, decision)
     problems = [
@@ -324,9 +325,9 @@ def report_again(folder: Path, plugins: Plugins) -> Outcome:
     """Build and write the reports of a stored run anew; no model is called."""
     store = RunStore.open(folder)
     manifest = store.manifest()
-    training, notes = _training(manifest, plugins.role(manifest.role))
+    sources = sources_of(manifest, plugins.role(manifest.role))
     metric = plugins.metric(manifest.metric)
-    report = build_report(store, manifest, metric, training, notes)
+    report = build_report(store, manifest, metric, sources)
     decision = take_decision(report, manifest.policy, manifest.incumbent, plugins)
     paths = write_reports(store, report, decision)
     store.close()
@@ -340,14 +341,3 @@ def decide_again(
     decision = take_decision(report, policy, incumbent, plugins)
     write_reports(store, report, decision)
     return decision
-
-
-def _training(manifest: Manifest, role: Role) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """Reference answers of the training data that the benchmark names, for the audit."""
-    if not manifest.train:
-        return [], []
-    try:
-        data = read_dataset(Path(manifest.train), role, allow_invalid=True)
-    except BaftError as error:
-        return [], [f"Copies of training answers were not looked for: {error.message}"]
-    return [e.reference for e in data.examples if e.reference is not None], []

@@ -277,19 +277,51 @@ class ValidityShares:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Two texts that show what a finding says, cut to what a reader needs."""
+
+    example: str
+    """Id of the example."""
+    text: str
+    """The answer, or the example's inputs."""
+    other: str
+    """What it is set against: an id, a file, its inputs."""
+    other_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFinding:
     """One check of the metric audit on one arm."""
 
     name: str
-    """``relevance``, ``near_copies``, ``training_copies``, ``constant_floor``."""
+    """``relevance``, ``fit``, ``near_copies``, ``training_copies``, ``floor``,
+    ``training_inputs``, ``selection``."""
     passed: bool
     observed: float | None
     required: str
     """The bound in words, such as ``< 0.05``."""
     why: str
-    """One sentence, with evidence."""
+    """One sentence."""
     examples: tuple[str, ...] = ()
     """Ids of the examples that show it."""
+    evidence: tuple[Evidence, ...] = ()
+    """What they say."""
+    checked: bool = True
+    """False where what it takes is not there; such a finding does not void the result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NullArm:
+    """Answers made without a model, scored by the run's metric."""
+
+    name: str
+    """``empty``, ``constant``, ``copy`` or ``shuffled``."""
+    what: str
+    """How they were made."""
+    mean: float | None
+    """None where the metric could score none."""
+    n: int
+    """Answers scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,11 +330,10 @@ class Audit:
 
     attainable_max: float
     """Best score the metric can give."""
-    constant_mean: float | None
-    """Mean score of one constant answer given to every example; None without a reference."""
-    shuffled_mean: float | None
-    """Mean score of the arm's own answers dealt out to other examples."""
+    nulls: tuple[NullArm, ...] = ()
     findings: tuple[AuditFinding, ...] = ()
+    sampled: int | None = None
+    """Answers looked at, evenly spaced, where there are too many for all."""
 
     @property
     def passed(self) -> bool:
@@ -334,6 +365,8 @@ class ArmReport:
     validity: ValidityShares
     usage: Usage
     audit: Audit | None = None
+    selected_on: str = ""
+    """How the arm was chosen by the very examples it is judged on; empty if that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,6 +401,18 @@ class PairedTest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """How many candidates were tried against a dataset so far."""
+
+    candidates: int
+    """Different candidates, by fingerprint, this run's included."""
+    runs: int
+    """Runs in which they were tried."""
+    smoke_runs: int = 0
+    """Further runs on a part of the examples; their candidates are not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One comparison: all arms over the same examples, same decoding, same metric."""
 
@@ -395,6 +440,8 @@ class Report:
     """What a reader must know: limits, differences between arms, …"""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Short tags of each example, by id and tag: tier, language, …"""
+    looks: Looks | None = None
+    """How often this dataset was asked; None where nobody counted."""
 
     def arm(self, name: str) -> ArmReport | None:
         """The arm of that name, or None."""

@@ -8,14 +8,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from . import stats
-from .audit import SAMPLE, Answer, audit_arm
+from .audit import SAMPLE, Answer, audit_arm, selected_on
 from .records import ArmReport, Report, Usage, ValidityShares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .protocols import Metric
-    from .records import ArmManifest, Audit, Example, Manifest, PairedTest
+    from .records import ArmManifest, Audit, Example, Looks, Manifest, PairedTest
+    from .store.lineage import Source
     from .store.runs import RunStore, ScoreRow
 
 TAG_LENGTH = 80
@@ -26,8 +27,8 @@ def build_report(
     store: RunStore,
     manifest: Manifest,
     metric: Metric,
-    training: Sequence[Mapping[str, Any]] = (),
-    notes: Sequence[str] = (),
+    sources: Mapping[str, Sequence[Source]] | None = None,
+    looks: Looks | None = None,
 ) -> Report:
     """The report of a run that is over, finished or not.
 
@@ -35,12 +36,13 @@ def build_report(
         store: the run.
         manifest: what it was asked.
         metric: the run's metric, for the audit.
-        training: reference answers of the training data, for the audit.
-        notes: what else a reader must know.
+        sources: by arm, the data it was made from, for the audit.
+        looks: how often the dataset was asked.
     """
     examples = {example.id: example for example, _ in store.examples()}
     arms = tuple(
-        _arm_report(store, manifest, arm, metric, examples, training) for arm in manifest.arms
+        _arm_report(store, manifest, arm, metric, examples, (sources or {}).get(arm.name, ()))
+        for arm in manifest.arms
     )
     return Report(
         run_id=manifest.run_id,
@@ -59,8 +61,9 @@ def build_report(
         repeats=manifest.repeats,
         arms=arms,
         tests=paired_tests(arms),
-        notes=(*_notes(manifest, arms), *notes),
+        notes=tuple(_notes(manifest, arms)),
         tags={example.id: _tags(example) for example in examples.values() if example.tags},
+        looks=looks,
     )
 
 
@@ -88,7 +91,7 @@ def _arm_report(
     arm: ArmManifest,
     metric: Metric,
     examples: Mapping[str, Example],
-    training: Sequence[Mapping[str, Any]],
+    sources: Sequence[Source],
 ) -> ArmReport:
     values: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
@@ -140,7 +143,8 @@ def _arm_report(
             n=parsed,
         ),
         usage=_usage(rows, latencies, store.wall_s(arm.name)),
-        audit=_audit(store, arm.name, metric, examples, scores, training),
+        audit=_audit(store, arm.name, metric, examples, scores, sources),
+        selected_on=selected_on(list(examples.values()), manifest.dataset_sha256, sources),
     )
 
 
@@ -166,7 +170,7 @@ def _audit(
     metric: Metric,
     examples: Mapping[str, Example],
     scored: Mapping[str, float],
-    training: Sequence[Mapping[str, Any]],
+    sources: Sequence[Source],
 ) -> Audit | None:
     n = len(scored)
     if n == 0:
@@ -183,7 +187,7 @@ def _audit(
                     score=result.score.value,
                 )
             )
-    return audit_arm(answers, metric, training)
+    return audit_arm(answers, metric, sources, examples=list(examples.values()), of=n)
 
 
 def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:
@@ -201,6 +205,8 @@ def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:
                 f"{arm.name}: {arm.usage.truncated} of {arm.expected} outputs were cut off by a "
                 "token limit."
             )
+        if arm.selected_on:
+            notes.append(f"{arm.name}: {arm.selected_on}.")
     samplings = {arm.name: _sampling(arm.config) for arm in arms}
     if len(set(samplings.values()) - {None}) > 1:
         parts = "; ".join(f"{name}: {how}" for name, how in samplings.items() if how)

@@ -25,11 +25,9 @@ from baft.power import examples_needed
 from baft.store.codec import from_data, to_json
 from baft.summary import paired_tests
 
-FINE = Audit(attainable_max=6.5 / 7, constant_mean=None, shuffled_mean=None)
+FINE = Audit(attainable_max=6.5 / 7)
 VOID = Audit(
     attainable_max=6.5 / 7,
-    constant_mean=None,
-    shuffled_mean=None,
     findings=(
         AuditFinding(name="relevance", passed=False, observed=0.9, required="p", why="Constant."),
     ),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from . import numbers as show
+from .auditing import looks_line, mark, reaches
 from .charts import losses_chart, trials_chart
 from .deciding import can_tell, next_steps, rule_why, variances
 from .examples import STATES, anchor, choose, views
@@ -85,6 +86,9 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         span=gap_span(report),
         in_words=in_words,
         scale_note=scale_note(report),
+        reaches=reaches,
+        mark=mark,
+        looks=looks_line(report, decision),
         can_tell=can_tell(decision),
         next_steps=next_steps(decision) if decision else [],
         rule_why=rule_why,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DataError
 from ..records import Report
 from ..store.codec import from_data, read_json, to_data, to_json
+from .auditing import lucky_pass
 from .wording import ALPHA, baseline, gain, ordered_tests, p_of, ranking
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def json_report(store: RunStore, report: Report, decision: Decision | None) -> I
     yield "\n},\n"
     rest = {
         "comparison": _comparison(report, decision),
+        "looks": _looks(report, decision),
         "decision": to_data(decision) if decision is not None else None,
         "notes": report.notes,
         "record": to_data(report),
@@ -89,6 +91,7 @@ def _model(store: RunStore, id_: str, arm: ArmReport) -> Iterator[str]:
         "validity": to_data(arm.validity),
         "usage": to_data(arm.usage),
         "audit": to_data(arm.audit) if arm.audit is not None else None,
+        "selected_on": arm.selected_on,
         "failures": arm.failed,
     }
     yield _dump(head)[:-1] + ', "predictions": ['
@@ -164,6 +167,18 @@ def _comparison(report: Report, decision: Decision | None) -> dict[str, Any]:
         ],
         "statistical_tests": {key: _test(test) for key, test in tests.items()},
         "effect_sizes": {key: test.effect_size for key, test in tests.items()},
+    }
+
+
+def _looks(report: Report, decision: Decision | None) -> dict[str, Any] | None:
+    if report.looks is None:
+        return None
+    once, any_ = lucky_pass(report, decision) or (None, None)
+    return {
+        **to_data(report.looks),
+        "passes_once_at_the_bar": once,
+        "passes_at_least_once": any_,
+        "assumption": "every candidate truly at the bar, looks independent",
     }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..records import Policy
 from . import numbers as show
+from .auditing import looks_line, mark, reaches
 from .deciding import can_tell, next_steps, rule_why, variances
 from .text import label, markdown
 from .wording import (
@@ -38,6 +40,10 @@ def markdown_report(report: Report, decision: Decision | None) -> str:
             components=component_rows(report),
             tests=[in_words(test) for test in ordered_tests(report)],
             scale=scale_note(report),
+            threshold=(decision.policy if decision and decision.policy else Policy()).threshold,
+            reaches=reaches,
+            mark=mark,
+            looks=looks_line(report, decision),
             can_tell=can_tell(decision),
             next_steps=next_steps(decision) if decision else [],
             rule_why=rule_why,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from . import numbers as show
+from .auditing import audit_line, looks_line
 from .deciding import can_tell, next_steps, rule_why, variances
 from .text import one_line
 from .wording import arm_rows, in_words, incumbent, paired, scale_note, verdict
@@ -31,9 +32,15 @@ def render_terminal(
     """Print the whole comparison; ``paths`` are the files to point at, by name."""
     render_arms(report, console, decision)
     render_decision(report, decision, console)
+    _print(console, _list("Audit", filter(None, _audit(report, decision))))
     _print(console, _list("Notes", report.notes))
     for name, path in paths.items():
         console.print(_text(f"{name:<14}{one_line(str(path))}"), soft_wrap=True)
+
+
+def _audit(report: Report, decision: Decision | None) -> Iterable[str]:
+    yield from (audit_line(arm) for arm in report.arms)
+    yield looks_line(report, decision)
 
 
 def render_arms(report: Report, console: Console, decision: Decision | None = None) -> None:

@@ -12,12 +12,14 @@ from baft.records import (
     AuditFinding,
     Decision,
     Decoding,
+    Evidence,
     Example,
     Failure,
     Generation,
     Limits,
     Manifest,
     Message,
+    NullArm,
     Policy,
     Prediction,
     Prompt,
@@ -261,8 +263,10 @@ def arm_report(store: RunStore, name: str, asked: Manifest) -> ArmReport:
         ),
         audit=Audit(
             attainable_max=MOST,
-            constant_mean=MOST,
-            shuffled_mean=0.8812,
+            nulls=(
+                NullArm(name="constant", what="one template for every example", mean=MOST, n=22),
+                NullArm(name="shuffled", what="own answers, dealt on", mean=0.8812, n=22),
+            ),
             findings=(
                 AuditFinding(
                     name="relevance",
@@ -278,6 +282,14 @@ def arm_report(store: RunStore, name: str, asked: Manifest) -> ArmReport:
                     required="share <= 0.5",
                     why="Answers nearly repeat one another.",
                     examples=("ba-001", "</script> #3?"),
+                    evidence=(
+                        Evidence(
+                            example="</script> #3?",
+                            text=f"An answer. {HOSTILE}",
+                            other="ba-001",
+                            other_text=HOSTILE,
+                        ),
+                    ),
                 ),
             ),
         )

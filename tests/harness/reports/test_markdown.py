@@ -12,7 +12,15 @@ def test_it_holds_the_tables_of_the_plan(report, decision):
     text = markdown_report(report, decision)
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        *("Summary", "Decision", "Components", "Significance", "Recommendations", "Notes")
+        *(
+            "Summary",
+            "Decision",
+            "Components",
+            "Significance",
+            "Recommendations",
+            "Audit evidence",
+            "Notes",
+        )
     ]
     assert "**Keep baseline.**" in text
     assert "| M3 finetuned | 0.9014 | 0.833 to 0.929 | 0.862 to 0.940 | +0.1395 |" in text
