@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import tqdm  # type: ignore[import-untyped]
 from dspy.teleprompt.mipro_optimizer_v2 import AUTO_RUN_SETTINGS
 
-from baft import Decoding, Interrupted, UsageError
+from baft import BackendError, Decoding, Interrupted, UsageError
 
 from . import instructions as ideas
 from . import program as programs
@@ -97,6 +97,11 @@ class DspyOptimizer:
             programs.write_json(output / "optimization_info.json", info)
             complete = info["stopped"] is None
             return info
+        except (BackendError, Interrupted) as error:
+            if journal.path.is_file():
+                again = f"{options.get('command', 'The same')} --resume"
+                error.hint = f"{error.hint} Go on with: {again}".strip()
+            raise
         finally:
             journal.close(complete=complete)
             for one in dict.fromkeys((batcher, prompter)):

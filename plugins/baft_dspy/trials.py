@@ -6,7 +6,7 @@ win, and more failures than the user allows end the search.
 
 from __future__ import annotations
 
-from concurrent.futures import as_completed
+from concurrent.futures import as_completed, wait
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from baft import Generation
 
 from . import program as programs
 from .batcher import ASKING, Asking, Batcher
+from .journal import Spent
 from .lm import answered, run_program
 
 if TYPE_CHECKING:
@@ -188,6 +189,9 @@ class Trials:
                 except Exception as error:  # border: single example
                     self.journal.note(of[future].id, error)
                 self._tell(example=number, examples=len(futures))
+        except Spent:
+            wait(futures)  # what was sent is paid for
+            raise
         except BaseException:
             for asking in askings:
                 asking.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -22,6 +23,22 @@ def flags(ctx: typer.Context, *without: str) -> dict[str, Any]:
     return {name: value for name, value in ctx.params.items() if name not in without}
 
 
+def command_given(ctx: typer.Context) -> str:
+    """The command as it was typed, as far as its own flags go, fit for a shell."""
+    words = ["baft", ctx.info_name or ""]
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        source = ctx.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        value = ctx.params[name]
+        if isinstance(value, bool):
+            words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+        else:
+            words += [parameter.opts[0], str(value)]
+    return shlex.join(words)
+
+
 class StepProgress:
     """Shows logged steps: a bar on a terminal, plain lines elsewhere; tells listeners of each."""
 
@@ -32,6 +49,7 @@ class StepProgress:
         self._what = what
         self._told = told
         self._output = output
+        self._began = time.monotonic()
         self._last = 0.0
         self._bar: Any = None
 
@@ -60,17 +78,44 @@ class StepProgress:
             self._bar.stop()
 
     def __call__(self, step: Mapping[str, Any]) -> None:
-        """Show one step: ``step`` or ``trial``, ``total`` and whatever numbers it has."""
+        """Show one step: ``step`` or ``trial``, ``total`` and whatever numbers it has.
+
+        A ``message`` is shown as it is; ``example`` of ``examples`` are parts of a trial.
+        """
         if self._told is not None:
             self._told(output=self._output, step=step)
+        if "message" in step:
+            self._say(str(step["message"]))
+            return
         done, total = step.get("step", step.get("trial", 0)), step.get("total")
+        parts = step["example"] / step["examples"] if step.get("examples") else 0.0
         note = " ".join(
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
             for key, value in step.items()
-            if key not in ("step", "trial", "total") and isinstance(value, (int, float, str))
+            if key not in ("step", "trial", "total", "example", "examples")
+            and isinstance(value, (int, float, str))
         )
+        if parts:
+            note = f"(+ {step['example']}/{step['examples']}) {note}"
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, note=note)
-        elif time.monotonic() - self._last >= 5 or done == total:
+            self._bar.update(self._task, completed=done + parts, total=total, note=note)
+            return
+        is_trial = "trial" in step and not parts
+        if is_trial or done == total or time.monotonic() - self._last >= 5:
             self._last = time.monotonic()
-            self._here.say(f"{self._what}: {done}/{total} {note}")
+            self._say(f"{self._what}: {done}/{total} {note}{self._left(done + parts, total)}")
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False)
+        else:
+            self._here.say(text)
+
+    def _left(self, done: float, total: int | None) -> str:
+        """The time left if the rest goes as what is done went."""
+        if not done or not total or done >= total:
+            return ""
+        seconds = (time.monotonic() - self._began) / done * (total - done)
+        return (
+            f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
+        )

@@ -1,4 +1,4 @@
-"""``baft optimize``: the optimizer hook (DSPy MIPROv2)."""
+"""``baft optimize``: the optimizer hook (DSPy's optimizers, MIPROv2 unless another is named)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def optimize(
     ] = None,
     role: Annotated[str, typer.Option(help="Role to optimize for.")] = "ba",
     metric: Annotated[str | None, typer.Option(help="Default: the role's own.")] = None,
-    optimizer: Annotated[str, typer.Option(help="As `baft plugins` lists them.")] = "mipro",
+    optimizer: Annotated[
+        str, typer.Option(help="mipro, bootstrap, random, gepa, simba, or a plugin's.")
+    ] = "mipro",
     num_candidates: Annotated[int, typer.Option(min=1)] = 8,
     num_trials: Annotated[
         int | None, typer.Option(min=1, help="Default: DSPy's rule for the candidates.")
@@ -47,6 +49,19 @@ def optimize(
     max_labeled_demos: Annotated[int, typer.Option(min=0)] = 2,
     minibatch: Annotated[bool, typer.Option(help="Score trials on part of the set.")] = True,
     minibatch_size: Annotated[int, typer.Option(min=1)] = 35,
+    max_calls: Annotated[
+        int | None, typer.Option(min=1, help="Budget: prompts sent; then the best so far.")
+    ] = None,
+    max_tokens_total: Annotated[
+        int | None, typer.Option(min=1, help="Budget: tokens of all prompts and answers.")
+    ] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Budget: minutes in all.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the search begun in --output.")
+    ] = False,
+    select_on_val: Annotated[
+        bool, typer.Option("--select-on-val", help="Select on a benchmark's own examples.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
     max_errors: Annotated[int, typer.Option(min=0)] = 10,
     temperature: Annotated[float, typer.Option()] = 0.7,
@@ -60,9 +75,8 @@ def optimize(
 ) -> None:
     """Optimize the prompt of a role for a model."""
     from ..errors import UsageError
-    from ..store import read_dataset
-    from ..store.datasets import split
-    from .making import StepProgress, flags
+    from .making import StepProgress, command_given, flags
+    from .selecting import selection
 
     here = state(ctx)
     if show is not None:
@@ -71,15 +85,8 @@ def optimize(
         raise UsageError("--train, --lm and --output are needed.", "See baft optimize --help.")
     player = here.plugins.role(role)
     measure = here.plugins.metric(metric or player.metric)
-    data = read_dataset(train, player)
-    if val is not None:
-        selection = read_dataset(val, player)
-        fit, select, how = data.examples, selection.examples, f"--val {val}"
-        selected_sha256 = selection.sha256
-    else:
-        fit, select = split(data.examples, 0.2, seed)
-        selected_sha256 = data.sha256
-        how = f"{len(select)} of the {len(data.examples)} training examples, drawn with seed {seed}"
+    chosen = selection(here, player, train, val, seed=seed, insists=select_on_val)
+    maker = here.plugins.make("optimizers", optimizer)
     context = here.plugins.context(
         env=here.env,
         role=player,
@@ -95,18 +102,24 @@ def optimize(
         "prompt_lm": context.open(prompt_lm) if prompt_lm is not None else None,
         "prompt_lm_spec": prompt_lm or lm,
         "train_dataset": str(train),
-        "train_sha256": data.sha256,
-        "val_sha256": selected_sha256,
-        "selected_on": how,
+        "val_dataset": str(val or train),
+        "train_sha256": chosen.train_sha256,
+        "val_sha256": chosen.val_sha256,
+        "selected_on": chosen.how,
+        "command": command_given(ctx),
     }
-    maker = here.plugins.make("optimizers", optimizer)
-    here.say(f"selecting on {how}")
+    here.say(f"selecting on {chosen.how}")
     with StepProgress(here, "optimize", None, output) as log:
-        info = maker.optimize(player, measure, fit, select, model, output, options, log)
+        info = maker.optimize(
+            player, measure, chosen.train, chosen.val, model, output, options, log
+        )
     if json:
         here.emit(dict(info), True)
     else:
-        print(f"program {output}\nNext: baft eval --role {role} --model dspy:{output}")
+        print(f"program {output}")
+        if "result" in info:
+            print(info["result"])
+        print(f"Next: baft eval --role {role} --model dspy:{output}")
 
 
 def show_found(here: State, folder: Path, as_json: bool) -> None:

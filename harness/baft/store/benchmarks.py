@@ -65,15 +65,34 @@ def find_benchmark(name: str, project: Path | None) -> Benchmark:
     """
     if name.endswith(".toml") or "/" in name:
         return read_benchmark(Path(name))
-    folders = [project / "benchmarks"] if project is not None else []
-    bundled = bundled_folder()
-    if bundled is not None:
-        folders.append(bundled / "benchmarks")
+    folders = _folders(project)
     for folder in folders:
         if (folder / f"{name}.toml").is_file():
             return read_benchmark(folder / f"{name}.toml")
     known = {path.stem for folder in folders for path in folder.glob("*.toml")}
     raise UsageError(f"There is no benchmark named {name!r}.", did_you_mean(name, known))
+
+
+def frozen_datasets(project: Path | None) -> dict[str, str]:
+    """Name of a benchmark by the hash of the dataset that it measures on.
+
+    Raises:
+        DataError: the file of a benchmark is broken.
+    """
+    found: dict[str, str] = {}
+    for path in (path for folder in _folders(project) for path in sorted(folder.glob("*.toml"))):
+        benchmark = read_benchmark(path)
+        data = Path(benchmark.root) / benchmark.dataset
+        sha256 = benchmark.dataset_sha256 or (file_sha256(data) if data.is_file() else "")
+        found.setdefault(sha256, benchmark.name)
+    return found
+
+
+def _folders(project: Path | None) -> list[Path]:
+    """Where benchmarks are looked for, the project's own first."""
+    folders = [project / "benchmarks"] if project is not None else []
+    bundled = bundled_folder()
+    return folders if bundled is None else [*folders, bundled / "benchmarks"]
 
 
 def bundled_folder() -> Path | None:
