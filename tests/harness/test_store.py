@@ -11,7 +11,6 @@ import pytest
 from baft import (
     DataError,
     Decoding,
-    Example,
     Failure,
     Generation,
     Message,
@@ -26,7 +25,6 @@ from baft.replay import ReplayBackend
 from baft.store import RunStore, find_benchmark, new_run_id, read_dataset, write_atomic
 from baft.store.benchmarks import Benchmark, check_dataset, read_benchmark
 from baft.store.codec import from_data, to_data, to_json
-from baft.store.datasets import split
 from baft.store.files import write_atomic_with
 
 # --- datasets ---
@@ -78,14 +76,6 @@ def test_missing_and_empty_datasets_are_errors(tmp_path, role, write_lines):
         read_dataset(write_lines("empty.jsonl", ["\n"]), role)
     with pytest.raises(DataError, match="cannot be read"):
         read_dataset(tmp_path, role)
-
-
-def test_a_split_is_seeded_and_loses_nothing():
-    examples = [Example(id=str(i), inputs={"x": i}) for i in range(20)]
-    rest, part = split(examples, 0.2, 1)
-    assert (len(rest), len(part)) == (16, 4)
-    assert len({e.id for e in (*rest, *part)}) == 20
-    assert split(examples, 0.2, 1) == (rest, part)
 
 
 # --- benchmarks ---

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from ..errors import DataError
 from .files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -115,15 +114,6 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
     """
     texts = (line.decode("utf-8", "surrogateescape") for line in lines)
     write_atomic(path, (text if text.endswith("\n") else f"{text}\n" for text in texts))
-
-
-def split(
-    examples: Sequence[Example], share: float, seed: int
-) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """A seeded random split into the rest and ``share`` of the examples, both in file order."""
-    chosen = set(random.Random(seed).sample(range(len(examples)), round(len(examples) * share)))
-    rest = tuple(e for i, e in enumerate(examples) if i not in chosen)
-    return rest, tuple(e for i, e in enumerate(examples) if i in chosen)
 
 
 def parse_row(line: str) -> dict[str, Any]:
