@@ -29,6 +29,7 @@ from . import (
     score,
     status,
     train,
+    view,
 )
 from .common import Exit, State
 
@@ -66,6 +67,7 @@ app.command("score")(score.score)
 app.command("decide")(decide.decide)
 app.command("diff")(diff.diff)
 app.command("report")(report.report)
+app.command("view")(view.view)
 app.command("train")(train.train)
 app.command("optimize")(optimize.optimize)
 app.command("promote")(promote.promote)

@@ -70,7 +70,7 @@ class Ledger:
         if self._pending.exists():
             with self.locked():
                 pass
-        return self._records()
+        return self.recorded()
 
     def commit(self, record: Promotion, config: Path, raw: bytes) -> None:
         """Make the change and record it.
@@ -112,7 +112,12 @@ class Ledger:
         """The file that a recorded path names."""
         return self.project / recorded
 
-    def _records(self) -> list[Promotion]:
+    def recorded(self) -> list[Promotion]:
+        """As ``read``, but nothing on disk is touched: what is pending stays so.
+
+        Raises:
+            DataError: a line is broken.
+        """
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -140,7 +145,7 @@ class Ledger:
         record = from_data(Promotion, read_json(self._pending, "promotion"), str(self._pending))
         config = self.located(record.config)
         made = config.is_file() and _sha256(config) == record.sha256_after
-        records = self._records()
+        records = self.recorded()
         if made and (not records or records[-1] != record):
             self._append(to_json(record, indent=None))
         self._pending.unlink()

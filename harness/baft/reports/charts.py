@@ -13,17 +13,22 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from . import numbers as show
+from .text import cut, one_line, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from markupsafe import Markup
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
+    from ..records import PairedTest, Report
     from .history import Optimization, Training
 
 INK, QUIET, LINE, BAD, GOOD = "#1b2230", "#5b6577", "#dde1e8", "#b3261e", "#14713d"
@@ -70,6 +75,18 @@ STYLE: dict[str, Any] = {
     "lines.markersize": 5,
 }
 
+UNPRINTABLE = re.compile("[\ufffe\uffff]")
+"""What XML has no place for, beside the controls that ``one_line`` takes out."""
+
+BINS = 80
+"""Columns of a distribution; at 0 to 1 each is 0.0125 wide, finer than 0.9286 is from 1."""
+PAIRS = 3
+"""Pairs of arms that are drawn example by example."""
+SLOPES = 300
+"""Most lines of a pair."""
+
+_NO_XML = re.compile("[^\\t\\n\\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML has no place for."""
 _REFERENCE = re.compile(r"^(url\()?#(.+?)(\))?$")
 
 
@@ -98,7 +115,7 @@ def trials_chart(key: str, found: Optimization, arm: int) -> Markup:
             axes.axhline(found.baseline, color=QUIET, linestyle="--", linewidth=1, label="baseline")
         axes.set_xlabel("trial")
         axes.set_ylabel("score on the selection set")
-        _whole_numbers(axes)
+        _whole_numbers(axes.xaxis)
         _legend(axes)
 
     return _drawn(key, f"Score by trial: {label}", draw)
@@ -129,10 +146,128 @@ def losses_chart(key: str, found: Training, arm: int) -> Markup:
     return _drawn(key, f"Loss by epoch: best validation loss {best}", draw)
 
 
-def _whole_numbers(axes: Axes) -> None:
+def trend_chart(
+    key: str, role: str, means: Mapping[str, Sequence[tuple[int, float]]], threshold: float
+) -> Markup:
+    """Mean score by run, a line for each arm, against the threshold.
+
+    Args:
+        key: begins every id of the chart; unique on its page.
+        role: what the runs are of.
+        means: number of the run and mean, by arm.
+        threshold: the mean that a winner needs.
+    """
+    runs = max((number for points in means.values() for number, _ in points), default=0)
+
+    def draw(axes: Axes) -> None:
+        for place, (name, points) in enumerate(means.items()):
+            axes.plot(
+                *zip(*points, strict=True),
+                marker="o",
+                color=ARMS[place % len(ARMS)],
+                label=UNPRINTABLE.sub("", cut(one_line(name), 30)[0]) or "?",
+            )
+        axes.axhline(threshold, color=BAD, linestyle="--", linewidth=1, label="threshold")
+        axes.set_xlabel("run, the oldest first")
+        axes.set_ylabel("mean score")
+        _whole_numbers(axes.xaxis)
+        _legend(axes)
+
+    label = f"Mean score by run of {visible(role)}, {show.counted(runs, 'run')}"
+    return _drawn(key, UNPRINTABLE.sub("", label), draw)
+
+
+def distributions_chart(key: str, report: Report, threshold: float) -> Markup:
+    """How many examples have which score: a row for each arm, all on one scale.
+
+    The band is the 95 % interval of the mean, the triangle the mean; the whole line is the
+    threshold, the broken one the attainable maximum.
+    """
+    ends = [e for arm in report.arms for e in (arm.summary.min, arm.summary.max) if e is not None]
+    low, high = min([0.0, *ends]), max([1.0, report.attainable_max, *ends])
+
+    def draw(figure: Figure) -> None:
+        rows = figure.subplots(len(report.arms), sharex=True, squeeze=False)[:, 0]
+        for position, (arm, axes) in enumerate(zip(report.arms, rows, strict=True)):
+            colour, found = ARMS[position % len(ARMS)], arm.summary
+            axes.hist(list(arm.scores.values()), bins=BINS, range=(low, high), color=colour)
+            if found.ci95:
+                axes.axvspan(found.ci95.low, found.ci95.high, color=colour, alpha=0.16, linewidth=0)
+            if found.mean is not None:
+                axes.plot(found.mean, 0, "^", color=INK, clip_on=False, zorder=3)
+            axes.axvline(threshold, color=BAD, linewidth=1.2)
+            axes.axvline(report.attainable_max, color=QUIET, linewidth=1.2, linestyle="--")
+            axes.set_title(f"{_said(arm.name)}  {show.score(found.mean)}", loc="left", fontsize=10)
+            _whole_numbers(axes.yaxis)
+            axes.set_xlim(low, high)
+        rows[-1].set_xlabel("score")
+
+    label = ", ".join(f"{_said(arm.name)} {show.score(arm.summary.mean)}" for arm in report.arms)
+    return _figure(key, f"Scores by arm, means: {label}", draw, height=0.5 + 1.0 * len(report.arms))
+
+
+def slopes_chart(key: str, report: Report, tests: Sequence[PairedTest]) -> Markup:
+    """Each example's score from one arm to the other: green rises, red falls.
+
+    The first ``PAIRS`` pairs; of each the ``SLOPES`` most frequent lines, thicker where more
+    examples share one.
+    """
+    scores = {arm.name: arm.scores for arm in report.arms}
+    shown = [test for test in tests[:PAIRS] if test.n]
+
+    def draw(figure: Figure) -> None:
+        columns = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
+        for test, axes in zip(shown, columns, strict=False):
+            before, after = scores.get(test.b, {}), scores.get(test.a, {})
+            pairs = Counter((before[id_], after[id_]) for id_ in before.keys() & after.keys())
+            for (left, right), number in sorted(pairs.most_common(SLOPES)):
+                ink = QUIET if left == right else GOOD if right > left else BAD
+                wide = 0.8 + 3.2 * number / test.n
+                axes.plot((0, 1), (left, right), color=ink, linewidth=wide, alpha=0.7)
+            axes.set_xticks((0, 1), (_said(test.b), _said(test.a)))
+            axes.set_xlim(-0.25, 1.25)
+            axes.set_title(f"{test.wins} up, {test.losses} down, {test.ties} level", fontsize=10)
+        columns[0].set_ylabel("score")
+
+    told = "; ".join(f"{_said(t.b)} to {_said(t.a)}: {t.wins} up, {t.losses} down" for t in shown)
+    return _figure(key, f"Scores of each example. {told}", draw, height=3)
+
+
+def forest_chart(key: str, tests: Sequence[PairedTest]) -> Markup:
+    """Mean difference of each pair with its 95 % interval, around a line at none."""
+    shown = [test for test in tests if test.mean_difference is not None]
+
+    def draw(axes: Axes) -> None:
+        for row, test in enumerate(shown):
+            if test.ci95:
+                ends = (test.ci95.low, test.ci95.high)
+                axes.plot(ends, (row, row), color=ARMS[1], linewidth=4, alpha=0.55)
+            axes.plot(test.mean_difference or 0.0, row, "o", color=INK)
+        axes.axvline(0, color=QUIET, linewidth=1)
+        names = [f"{_said(test.a)} less {_said(test.b)}" for test in shown]
+        axes.set_yticks(range(len(shown)), names)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.grid(visible=False)
+        axes.set_xlabel("difference of the means, 95 % interval")
+
+    told = "; ".join(
+        f"{_said(test.a)} less {_said(test.b)}: {show.difference(test.mean_difference)}, "
+        f"{show.interval(test.ci95, signed=True)}"
+        for test in shown
+    )
+    return _drawn(key, f"Differences. {told}", draw, height=0.7 + 0.32 * len(shown))
+
+
+def _said(name: str) -> str:
+    """An arm's name as a chart has room for."""
+    text, rest = cut(one_line(name), 28)
+    return f"{text}…" if rest else text
+
+
+def _whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _legend(axes: Axes) -> None:
@@ -148,6 +283,18 @@ def _drawn(
     width: float = 7.6,
     height: float = 2.6,
 ) -> Markup:
+    """What ``draw`` draws on one pair of axes, for a page; see ``_figure``."""
+    return _figure(key, label, lambda figure: draw(figure.subplots()), width=width, height=height)
+
+
+def _figure(
+    key: str,
+    label: str,
+    draw: Callable[[Figure], None],
+    *,
+    width: float = 7.6,
+    height: float = 2.6,
+) -> Markup:
     """What ``draw`` draws, for a page; sizes in inches of 72 units."""
     from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -158,7 +305,7 @@ def _drawn(
         warnings.simplefilter("ignore", UserWarning)  # of letters that the measuring font lacks
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.subplots())
+        draw(figure)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     return inline(text.getvalue(), key, label)
 
@@ -173,7 +320,7 @@ def inline(svg: str, key: str, label: str) -> Markup:
     """
     from markupsafe import Markup
 
-    root = ElementTree.fromstring(svg)
+    root = ElementTree.fromstring(_NO_XML.sub("", svg))
     for parent in list(root.iter()):
         for child in list(parent):
             if _name(child.tag) in ("metadata", "style"):
@@ -190,7 +337,7 @@ def inline(svg: str, key: str, label: str) -> Markup:
     root.attrib = {
         "class": "chart",
         "role": "img",
-        "aria-label": label,
+        "aria-label": _NO_XML.sub("", label),
         "viewBox": root.attrib["viewBox"],
     }
     return Markup(ElementTree.tostring(root, encoding="unicode"))
