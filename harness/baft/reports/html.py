@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from . import numbers as show
 from .auditing import looks_line, mark, reaches
-from .charts import losses_chart, trials_chart
+from .charts import distributions_chart, forest_chart, losses_chart, slopes_chart, trials_chart
 from .deciding import can_tell, next_steps, rule_why, variances
 from .examples import STATES, anchor, choose, views
 from .history import optimization_of, training_of
 from .listing import LISTED, listing, read_listed
-from .overview import columns, gap_span, read_rows, scale, tag_tables
+from .overview import read_rows, tag_tables
 from .text import label, visible
 from .wording import (
     arm_rows,
@@ -65,7 +65,7 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
     listed = every if len(every) <= LISTED else [one for one in every if one.id in chosen]
     tags = tag_tables({one.id: one.tags for one in every}, report)
     choices = [(name, row.value) for name, values in tags.items() for row in values]
-    reference, axis = incumbent(report, decision), scale(report)
+    reference, tests = incumbent(report, decision), ordered_tests(report)
     style, script = _asset("report.css"), _asset("report.js")
     template = _environment().get_template("report.html")
     yield from template.generate(
@@ -78,21 +78,21 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         threshold=policy.threshold,
         reference=reference,
         rows=arm_rows(report, decision, reference),
-        axis=axis,
-        columns=[columns(arm.scores, axis) for arm in report.arms],
+        distributions=distributions_chart("scores", report, policy.threshold),
+        slopes=slopes_chart("slopes", report, tests),
+        forest=forest_chart("forest", tests),
         components=component_rows(report),
         details=details,
-        tests=ordered_tests(report),
-        span=gap_span(report),
+        tests=tests,
         in_words=in_words,
         scale_note=scale_note(report),
-        reaches=reaches,
-        mark=mark,
-        looks=looks_line(report, decision),
         can_tell=can_tell(decision),
         next_steps=next_steps(decision) if decision else [],
         rule_why=rule_why,
         variances=variances(report),
+        reaches=reaches,
+        mark=mark,
+        looks=looks_line(report, decision),
         makings=_makings(report),
         tag_tables=tags,
         tag_choices=choices,

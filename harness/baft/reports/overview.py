@@ -1,4 +1,4 @@
-"""What the page shows above the examples: distributions, losses, tags and the worst cases."""
+"""What the page shows above the examples: losses, tags and the worst cases."""
 
 from __future__ import annotations
 
@@ -18,29 +18,10 @@ if TYPE_CHECKING:
     from ..store import RunStore
     from ..store.runs import ScoreRow
 
-BINS = 80
-"""Columns of a distribution; at 0 to 1 each is 0.0125 wide, finer than 0.9286 is from 1."""
 WORST = 5
 """Worst answers shown of each arm."""
 TAG_VALUES = range(2, 9)
 """A tag with so many distinct values gets a table."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """The common axis of all scores."""
-
-    low: float
-    high: float
-
-    def at(self, value: float, width: float = 1000.0) -> float:
-        """Position of a value on an axis of that width."""
-        return round((value - self.low) / (self.high - self.low) * width, 2)
-
-    def ticks(self) -> list[str]:
-        """Six labels from end to end."""
-        step = (self.high - self.low) / 5
-        return [show.score(self.low + step * i, 1) for i in range(6)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,35 +51,6 @@ class TagRow:
     value: str
     n: int
     means: tuple[float | None, ...]
-
-
-def scale(report: Report) -> Scale:
-    """From 0 to 1, or as far as the scores go."""
-    ends = [
-        end for arm in report.arms for end in (arm.summary.min, arm.summary.max) if end is not None
-    ]
-    return Scale(low=min([0.0, *ends]), high=max([1.0, report.attainable_max, *ends]))
-
-
-def columns(scores: Mapping[str, float], axis: Scale) -> list[tuple[float, float, float, int]]:
-    """Columns of a distribution: x, width, height (0 to 100) and count, empty ones left out."""
-    counts = Counter(min(BINS - 1, int(axis.at(value, BINS))) for value in scores.values())
-    tallest, width = max(counts.values(), default=1), 1000 / BINS
-    return [
-        (bin_ * width + 1, width - 2, round(100 * number / tallest, 1), number)
-        for bin_, number in sorted(counts.items())
-    ]
-
-
-def gap_span(report: Report) -> float:
-    """Largest absolute end of all paired intervals: half the width of their axis."""
-    ends: list[float] = [
-        abs(end)
-        for test in report.tests
-        for end in (test.mean_difference, *((test.ci95.low, test.ci95.high) if test.ci95 else ()))
-        if end is not None
-    ]
-    return max([0.05, *ends]) * 1.08
 
 
 def read_rows(store: RunStore, report: Report, threshold: float) -> list[ArmRows]:

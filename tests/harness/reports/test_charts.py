@@ -10,7 +10,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from baft.reports.charts import COLOURS, inline, losses_chart, trials_chart
+from baft.reports.charts import (
+    COLOURS,
+    distributions_chart,
+    forest_chart,
+    inline,
+    losses_chart,
+    slopes_chart,
+    trials_chart,
+)
 from baft.reports.history import optimization_of, training_of
 
 from . import sample
@@ -99,6 +107,64 @@ def test_a_chart_is_the_same_each_time_and_its_ids_are_its_own(key):
     assert used == ids
 
 
+def test_every_arm_has_its_distribution_on_one_scale(report):
+    chart = drawn(distributions_chart("d", report, 0.8535))
+    bars = [e for e in chart.iter("path") if e.get("fill", "").startswith("var(--a")]
+    assert {e.get("fill") for e in bars} == {"var(--a0)", "var(--a1)", "var(--a2)"}
+    titles = [text for text in texts(distributions_chart("d", report, 0.8535)) if text]
+    assert any(text.startswith("finetuned  0.") for text in titles)
+    lines = [e for e in chart.iter("path") if e.get("stroke") == "var(--bad)"]
+    assert len(lines) == 3
+    assert len({e.get("d").split()[1] for e in lines}) == 1
+
+
+def test_slopes_rise_and_fall_as_the_scores_do(report):
+    test = next(t for t in report.tests if t.wins and t.losses)
+    chart = drawn(slopes_chart("s", report, [test]))
+    ups, downs = 0, 0
+    for line in chart.iter("path"):
+        steps = re.findall(r"[ML] ([\d.]+) ([\d.]+)", line.get("d"))
+        if line.get("stroke") == "var(--good)":
+            assert float(steps[1][1]) < float(steps[0][1])  # SVG counts downwards
+            ups += 1
+        elif line.get("stroke") == "var(--bad)":
+            assert float(steps[1][1]) > float(steps[0][1])
+            downs += 1
+    assert 0 < ups <= test.wins
+    assert 0 < downs <= test.losses
+
+
+def test_the_forest_has_a_row_for_each_pair(report):
+    found = texts(forest_chart("f", report.tests))
+    for test in report.tests:
+        assert f"{test.a} less {test.b}" in found
+
+
+def test_thousands_of_examples_make_no_more_lines_than_there_is_room_for(report):
+    arms = tuple(
+        replace(arm, scores={str(i): (i * (7 + k)) % 9973 / 9973 for i in range(9000)})
+        for k, arm in enumerate(report.arms)
+    )
+    tests = [replace(test, n=9000) for test in report.tests]
+    assert len(slopes_chart("s", replace(report, arms=arms), tests)) < 250_000
+
+
+@pytest.mark.parametrize("name", [sample.HOSTILE, "\x0b\ud800\ufffe\x1b[31m$a$", "名" * 99, ""])
+def test_names_of_any_kind_can_be_drawn(report, name):
+    arms = (replace(report.arms[0], name=name), *report.arms[1:])
+    tests = [replace(report.tests[0], a=name), replace(report.tests[0], mean_difference=None)]
+    changed = replace(report, arms=arms)
+    for chart in (
+        distributions_chart("d", changed, 0.8),
+        slopes_chart("s", changed, tests),
+        forest_chart("f", tests),
+        forest_chart("f", []),
+        slopes_chart("s", changed, []),
+    ):
+        assert "<script" not in chart
+        assert drawn(chart).get("viewBox")
+
+
 def test_a_chart_has_no_styles_and_only_the_pages_colours():
     chart = str(trials_chart("t", search(), 1)) + str(
         losses_chart("l", training_of({"training": TRAINING}), 2)
@@ -139,7 +205,7 @@ def test_a_page_shows_how_its_arms_came_to_be(store, report, decision):
     arms = tuple(replace(a, config=c) for a, c in zip(report.arms, configs, strict=True))
     text = page(store, replace(report, arms=arms), decision)
     found = Page(text)
-    assert len(found.classed("chart")) == 2
+    assert len(found.classed("chart")) == 3 + 2
     assert "mipro on 20 examples (20 of the 98 training examples)" in text
     assert "Scores on the selection set are optimistic" in text
     assert "Trained on 78 examples, best validation loss 0.6000" in text
