@@ -312,3 +312,19 @@ def test_the_program_renders_the_prompt_it_was_chosen_with(project, train, baft)
         rendered = [json.dumps(asked.body["messages"]) for asked in server.requests]
     assert len(rendered) == 3
     assert set(rendered) <= searched
+
+
+def test_a_local_model(project, train, baft):
+    pytest.importorskip("torch")
+    from tiny_mistral import make_tiny_mistral
+
+    make_tiny_mistral(project / "tiny", max_position_embeddings=8192)
+    code, _, err = baft("optimize", "--train", "train.jsonl", "--lm", "hf:tiny", "--output", "out",
+                        "--num-candidates", "2", "--num-trials", "1", "--max-tokens", "4",
+                        "--no-propose", "--max-bootstrapped-demos", "0",
+                        "--max-labeled-demos", "0")  # fmt: skip
+    assert code == 0, err
+    info = info_of(project / "out")
+    assert info["lm"].startswith("hf:")
+    assert info["result"].startswith("No improvement found")
+    assert len(info["trials"]) == 2
