@@ -34,6 +34,7 @@ HEADERS = {
 
 WELCOME = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>baft</title>'
+    '<link rel="icon" href="data:,">'
     '<meta http-equiv="refresh" content="0;url={path}"><p><a href="{path}">Continue</a></p></html>'
 )
 """Answers the token; a redirect would not do, since a strict cookie is not sent along with it."""
