@@ -95,7 +95,7 @@ def test_a_run_is_followed_until_it_is_decided(visit, address, runs):
     page.wait_for_selector("text=4 of 22 answers")
     store.add_results("optimized", [sample.result(e, i, 1) for i, e in enumerate(examples)])
     page.wait_for_selector("text=Running")
-    page.wait_for_function("document.body.textContent.split('22 of 22 answers').length === 3")
+    page.locator(".card", has_text="22 of 22 answers").nth(1).wait_for()
     finish(store, folder)
     page.wait_for_selector("h2:has-text('Keep baseline')")
     page.wait_for_selector('#follow[data-follow=""]')
