@@ -198,7 +198,7 @@ def distributions_chart(key: str, report: Report, threshold: float) -> Markup:
             axes.axvline(threshold, color=BAD, linewidth=1.2)
             axes.axvline(report.attainable_max, color=QUIET, linewidth=1.2, linestyle="--")
             axes.set_title(f"{_said(arm.name)}  {show.score(found.mean)}", loc="left", fontsize=10)
-            _whole_numbers(axes.yaxis)
+            _whole_numbers(axes.yaxis, 2)
             axes.set_xlim(low, high)
         rows[-1].set_xlabel("score")
 
@@ -264,10 +264,10 @@ def _said(name: str) -> str:
     return f"{text}…" if rest else text
 
 
-def _whole_numbers(axis: Axis) -> None:
+def _whole_numbers(axis: Axis, most: int = 9) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(most, integer=True))
 
 
 def _legend(axes: Axes) -> None:
