@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from baft import (
     ArmReport,
@@ -341,6 +343,21 @@ def test_the_gain_that_was_asked_counts_in_what_would_settle_it():
     arms = report(arm(B, [0.86, 0.88] * 11), arm(F, [0.89, 0.93] * 11))
     plain, asked = (gate.decide(arms, Policy(min_gain=g), B).power for g in (0.0, 0.035))
     assert plain.for_incumbent < asked.for_incumbent
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.integers(6, 13).map(lambda k: k / 14), min_size=4, max_size=12),
+    st.tuples(st.floats(0.5, 0.95), st.floats(0.5, 0.95)),
+)
+def test_a_stricter_bar_never_promotes_what_a_looser_one_keeps(scores, bars):
+    arms = report(arm(B, [0.0] * len(scores)), arm(F, scores))
+    loose, strict = (
+        gate.decide(arms, Policy(threshold=bar, confidence="off"), B) for bar in sorted(bars)
+    )
+    assert (loose.verdict, strict.verdict) != ("keep", "promote")
+    more = Policy(threshold=min(bars), confidence="off", floor=0.7, max_std=0.1)
+    assert (loose.verdict, gate.decide(arms, more, B).verdict) != ("keep", "promote")
 
 
 STEPS = [
