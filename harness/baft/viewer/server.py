@@ -26,6 +26,7 @@ def listen(port: int = 0) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
+        found.listen()  # a browser may come before the server is ready, and waits
     except (OSError, OverflowError) as error:
         found.close()
         raise UsageError(
