@@ -38,6 +38,7 @@ def markdown_report(report: Report, decision: Decision | None) -> str:
             reference=reference,
             rows=arm_rows(report, decision, reference),
             components=component_rows(report),
+            pairs=ordered_tests(report),
             tests=[in_words(test) for test in ordered_tests(report)],
             scale=scale_note(report),
             threshold=(decision.policy if decision and decision.policy else Policy()).threshold,

@@ -146,7 +146,16 @@ def p_value(p: float | None) -> str:
     """
     if p is None or _missing(p):
         return f"p {NA}"
-    return "p < 0.001" if p < 0.001 else f"p = {points(p)}"
+    return f"p {p_bare(p)}" if p < 0.001 else f"p = {p_bare(p)}"
+
+
+def p_bare(p: float | None) -> str:
+    """A p-value for a table.
+
+    >>> p_bare(0.0312), p_bare(0.00004)
+    ('0.031', '< 0.001')
+    """
+    return "< 0.001" if p is not None and p < 0.001 else points(p)
 
 
 def _missing(value: float | None) -> bool:

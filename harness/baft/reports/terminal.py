@@ -107,7 +107,7 @@ def _arm_table(rows: list[ArmRow], reference: str) -> Table:
     if not single:
         against = _text(f"vs {one_line(reference)}")
         table.add_column(against, justify="right", overflow="fold", min_width=16)
-    for heading in ("parsed", "≥ 0.8", "n", "failed", "tok/s"):
+    for heading in ("parsed", "≥ 0.8\n≥ 0.9", "n", "failed", "tok/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         summary = row.arm.summary
@@ -116,7 +116,7 @@ def _arm_table(rows: list[ArmRow], reference: str) -> Table:
             f"{row.mean}\n{row.interval if summary.ci95 else ''}",
             *gap,
             f"{row.as_is}\n{row.readable}",
-            row.pass_08,
+            f"{row.pass_08}\n{row.pass_09}",
             show.count(summary.n),
             show.count(summary.failures),
             show.rate(row.arm.usage.tokens_per_s),

@@ -27,6 +27,13 @@ def test_it_holds_the_tables_of_the_plan(report, decision):
     assert "| constraints | 1.5 | 1.227 | 1.386 | **1.452** |" in text
 
 
+def test_every_pair_has_its_tests_in_a_table(report, decision):
+    text = markdown_report(report, decision)
+    test = next(t for t in report.tests if {t.a, t.b} == {"finetuned", "baseline"})
+    assert f"| finetuned less baseline | {test.n} | +0.1395 | +0.054 to +0.272 |" in text
+    assert text.count(" less ") == 3
+
+
 def test_tables_stay_tables(report, decision):
     lines = markdown_report(report, decision).splitlines()
     for before, line in itertools.pairwise(lines):

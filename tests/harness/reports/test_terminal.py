@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,35 @@ def test_it_fits_eighty_columns_without_escape_codes(report, decision, console):
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "…" not in text
+
+
+def test_nothing_is_said_by_colour_alone(report, decision, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    texts = []
+    for plain in (False, True):
+        screen = io.StringIO()
+        console = Console(
+            file=screen, width=80, force_terminal=True, color_system="256", no_color=plain
+        )
+        render_terminal(report, decision, {}, console)
+        texts.append(screen.getvalue())
+    coloured, plain = texts
+    assert re.search(r"\x1b\[[\d;]*3[0-7]", coloured)
+    assert not re.search(r"\x1b\[[\d;]*3[0-7]", plain)  # what NO_COLOR asks for
+    bare = [re.sub(r"\x1b\[[\d;]*m", "", text) for text in texts]
+    assert bare[0] == bare[1]
+
+
+def test_a_log_file_holds_plain_lines(report, decision, monkeypatch, tmp_path):
+    for name in ("FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "log"
+    with path.open("w", encoding="utf-8") as log:
+        render_terminal(report, decision, {}, Console(file=log, width=80))
+    text = path.read_text(encoding="utf-8")
+    assert "\x1b" not in text
+    assert "≥ 0.9" in text
+    assert {"✓", "✗"} <= set(text)
 
 
 def test_it_says_who_won_and_why(report, decision, console):
