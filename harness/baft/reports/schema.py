@@ -167,7 +167,7 @@ def _schema_of(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
 def _record(kind: type, known: dict[str, Any]) -> dict[str, Any]:
     hints, said = get_type_hints(kind), _sentences(kind)
     properties, optional = {}, []
-    for one in fields(kind):  # type: ignore[arg-type]
+    for one in fields(kind):
         found = _schema_of(hints[one.name], known)
         note = said.get(one.name)
         properties[one.name] = {"description": note, **found} if note else found
