@@ -6,31 +6,33 @@ the next one needs, so any of them can be taken again.
 
 from __future__ import annotations
 
-import asyncio
 import platform
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import engine, gate
+from . import gate
 from .errors import DataError, UsageError
-from .loader import describe, listeners, tell
+from .execution import Prepared, assemble
+from .loader import describe, tell
 from .opening import anchor, git_commit, open_arms, versions
-from .records import Limits, Manifest, Prompt
+from .records import Limits, Manifest
 from .reports import write_reports
+from .sealed import settle, settle_again
 from .store import Dataset, RunStore, new_run_id, read_dataset
-from .store.benchmarks import check_dataset
-from .store.codec import to_data
+from .store.benchmarks import check_dataset, check_sealed
 from .store.lineage import sources_of
+from .store.looks import Look, LookLedger
 from .summary import build_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from . import engine
     from .loader import Plugins
-    from .protocols import Backend, Context, Metric, Role
-    from .records import ArmManifest, Decision, Policy, Report, Scored
+    from .protocols import Context, Metric
+    from .records import ArmManifest, Decision, Looks, Policy, Report
     from .store import Benchmark
 
 
@@ -51,18 +53,6 @@ class Asked:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
         if self.repeats < 1:
             raise ValueError(f"repeats must be at least 1, not {self.repeats}")
-
-
-@dataclass(slots=True, kw_only=True)
-class Prepared:
-    """A run that can start: its store, its open arms and what they have in common."""
-
-    store: RunStore
-    manifest: Manifest
-    job: engine.Job
-    backends: Mapping[str, Backend]
-    plugins: Plugins
-    warn: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +86,7 @@ def prepare(
         plugins: all plugins.
         context: surroundings of the backends.
         asked: limits and the like.
-        project: for the git commit.
+        project: whose commit and ledgers they are.
         warn: told of what a person should know.
 
     Raises:
@@ -121,7 +111,7 @@ def prepare(
     manifest = replace(manifest, git_commit=git_commit(project))
     store = RunStore.create(folder / run_id, manifest)
     store.add_examples(examples, prompts)
-    return _prepared(store, manifest, role, metric, backends, plugins, warn)
+    return assemble(store, manifest, role, metric, backends, plugins, context, project, warn)
 
 
 def reopen(
@@ -129,6 +119,7 @@ def reopen(
     plugins: Plugins,
     context_for: Callable[[Manifest], Context],
     *,
+    project: Path,
     warn: Callable[[str], None],
 ) -> Prepared:
     """A run that was begun, ready to go on; examples and prompts come from its store.
@@ -150,7 +141,7 @@ def reopen(
                 "Start a new comparison, or put the former model back.",
             )
         backends[arm.name] = backend
-    return _prepared(store, manifest, role, metric, backends, plugins, warn)
+    return assemble(store, manifest, role, metric, backends, plugins, context, project, warn)
 
 
 def _check_metric(benchmark: Benchmark, metric: Metric) -> None:
@@ -185,6 +176,8 @@ def _manifest(
         allow_invalid=asked.allow_invalid,
         skipped=len(data.skipped),
         train=benchmark.train,
+        sealed=benchmark.sealed,
+        sealed_sha256=check_sealed(benchmark, data.sha256),
         metric=metric.name,
         metric_version=metric.version,
         attainable_max=metric.attainable_max,
@@ -203,94 +196,27 @@ def _manifest(
     )
 
 
-def _prepared(
-    store: RunStore,
-    manifest: Manifest,
-    role: Role,
-    metric: Metric,
-    backends: Mapping[str, Backend],
-    plugins: Plugins,
-    warn: Callable[[str], None],
-) -> Prepared:
-    examples, prompts = [], []
-    for example, messages in store.examples():
-        examples.append(example)
-        prompts.append(Prompt(example_id=example.id, inputs=example.inputs, messages=messages))
-    job = engine.Job(
-        role=role,
-        metric=metric,
-        examples=examples,
-        prompts=prompts,
-        decoding=manifest.decoding,
-        limits=manifest.limits,
-        extraction=manifest.extraction,
-        repeats=manifest.repeats,
-        blocked=manifest.blocked,
-    )
-    return Prepared(
-        store=store, manifest=manifest, job=job, backends=backends, plugins=plugins, warn=warn
-    )
+def conclude(
+    prepared: Prepared,
+    problems: list[str],
+    observe: Callable[[engine.Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Report and decide; tells the plugins and runs their reporters.
 
-
-def run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[str]:
-    """Ask every arm for what is missing, one arm after another.
-
-    Returns:
-        One sentence for each arm that could not be finished.
+    Args:
+        prepared: the run, which is over.
+        problems: what kept it from being completed.
+        observe: told of progress on the sealed set, if that is asked.
     """
-    folder = prepared.store.folder
-    tell(
-        prepared.plugins,
-        "baft_run_started",
-        prepared.warn,
-        run=folder,
-        manifest=to_data(prepared.manifest),
-    )
-    return asyncio.run(_run(prepared, observe))
-
-
-async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[str]:
-    problems = []
-    told = listeners(prepared.plugins, "baft_example_scored", prepared.warn)
-    folder = prepared.store.folder
-    with engine.scoring_pool(prepared.job) as pool:
-        for name, backend in prepared.backends.items():
-
-            def scored(result: Scored, name: str = name) -> None:
-                if told is not None:
-                    told(run=folder, arm=name, scored=result)
-
-            try:
-                await engine.run_arm(
-                    name,
-                    backend,
-                    prepared.job,
-                    prepared.store,
-                    pool,
-                    observe=observe,
-                    scored=scored if told is not None else None,
-                )
-            except* engine.ArmGone as group:
-                error = group.exceptions[0]
-                problems.append(f"{name} stopped answering: {error}")
-            finally:
-                await _close(backend, prepared.warn)
-    return problems
-
-
-async def _close(backend: Backend, warn: Callable[[str], None]) -> None:
-    try:
-        await backend.close()
-    except Exception as error:  # border: plugin call
-        warn(f"{backend.spec} did not close cleanly: {describe(error)}.")
-
-
-def conclude(prepared: Prepared, problems: list[str]) -> Outcome:
-    """Report and decide; tells the plugins and runs their reporters."""
     plugins, store, manifest = prepared.plugins, prepared.store, prepared.manifest
     sources = sources_of(manifest, prepared.job.role)
-    report = build_report(store, manifest, prepared.job.metric, sources)
-    decision = take_decision(report, manifest.policy, manifest.incumbent, plugins)
+    looks = _looked(prepared)
+    report = build_report(store, manifest, prepared.job.metric, sources, looks)
+
+    def take(found: Report) -> Decision:
+        return take_decision(found, manifest.policy, manifest.incumbent, plugins)
+
+    decision = settle(prepared, take(report), take, observe)
     paths = write_reports(store, report, decision)
     problems = [
         *problems,
@@ -311,6 +237,44 @@ def conclude(prepared: Prepared, problems: list[str]) -> Outcome:
     return Outcome(report=report, decision=decision, paths=paths, problems=tuple(problems))
 
 
+def _looked(prepared: Prepared) -> Looks | None:
+    """Write down which candidates were tried on this dataset, and count them all.
+
+    An arm that stands alone is on trial too: whoever evaluates many models and compares the best
+    has looked at them all.
+    """
+    manifest, ledger = prepared.manifest, LookLedger(prepared.project)
+    tried = [arm for arm in manifest.arms if arm.name != manifest.incumbent] or manifest.arms
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        ledger.record(
+            [
+                Look(
+                    kind="look",
+                    dataset_sha256=manifest.dataset_sha256,
+                    fingerprint=arm.fingerprint,
+                    run=manifest.run_id,
+                    date=date,
+                    arm=arm.name,
+                    spec=arm.spec,
+                    limit=manifest.limit,
+                )
+                for arm in tried
+            ]
+        )
+        return _counted(ledger, manifest)
+    except DataError as error:
+        prepared.warn(f"Looks at this dataset were not counted: {error.message}")
+        return None
+
+
+def _counted(ledger: LookLedger, manifest: Manifest) -> Looks:
+    alone = len(manifest.arms) == 1
+    served = (arm.fingerprint for arm in manifest.arms if arm.name == manifest.incumbent)
+    incumbent = "" if alone else next(served, "")
+    return ledger.count(manifest.dataset_sha256, incumbent, manifest.run_id)
+
+
 def _first(failed: Mapping[str, str]) -> str:
     return next(iter(failed.values()), "none was asked") if failed else "none was answered"
 
@@ -321,14 +285,25 @@ def take_decision(report: Report, policy: Policy, incumbent: str, plugins: Plugi
     return gate.decide(report, policy, incumbent, extra)
 
 
-def report_again(folder: Path, plugins: Plugins) -> Outcome:
-    """Build and write the reports of a stored run anew; no model is called."""
+def report_again(folder: Path, plugins: Plugins, project: Path) -> Outcome:
+    """Build and write the reports of a stored run anew; no model is called.
+
+    Args:
+        folder: the run's.
+        plugins: all plugins.
+        project: whose ledger says how many looks there were.
+    """
     store = RunStore.open(folder)
     manifest = store.manifest()
     sources = sources_of(manifest, plugins.role(manifest.role))
     metric = plugins.metric(manifest.metric)
-    report = build_report(store, manifest, metric, sources)
-    decision = take_decision(report, manifest.policy, manifest.incumbent, plugins)
+    looks = _counted(LookLedger(project), manifest)
+    report = build_report(store, manifest, metric, sources, looks)
+
+    def take(found: Report) -> Decision:
+        return take_decision(found, manifest.policy, manifest.incumbent, plugins)
+
+    decision = settle_again(store, manifest, take(report), take)
     paths = write_reports(store, report, decision)
     store.close()
     return Outcome(report=report, decision=decision, paths=paths)
@@ -338,6 +313,10 @@ def decide_again(
     store: RunStore, report: Report, policy: Policy, incumbent: str, plugins: Plugins
 ) -> Decision:
     """Take the decision of a finished run anew and write its reports; no model is called."""
-    decision = take_decision(report, policy, incumbent, plugins)
+
+    def take(found: Report) -> Decision:
+        return take_decision(found, policy, incumbent, plugins)
+
+    decision = settle_again(store, store.manifest(), take(report), take)
     write_reports(store, report, decision)
     return decision

@@ -569,6 +569,9 @@ class Manifest:
     """Invalid lines passed over with ``allow_invalid``."""
     train: str = ""
     """Training data named by the benchmark, for the audit."""
+    sealed: str = ""
+    """Dataset that is opened only for the final decision; empty where there is none."""
+    sealed_sha256: str = ""
     metric: str
     metric_version: int
     attainable_max: float

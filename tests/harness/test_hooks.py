@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from baft import Decoding, Policy
-from baft.comparison import Asked, conclude, prepare, run
+from baft.comparison import Asked, conclude, prepare
+from baft.execution import run
 from baft.loader import load_plugins, tell
 from baft.records import Limits
 from baft.store import Benchmark

@@ -76,6 +76,8 @@ def selected_on(examples: Sequence[Example], dataset_sha256: str, sources: Seque
             n = len(examples)
         elif source.examples is not None:
             n = len(shared(examples, source.examples))
+        if source.insisted and not n and source.examples is None:
+            said.append(f"selected on a benchmark's own examples: {OPTIMISTIC}")
         if n:
             which = "these examples" if n == len(examples) else f"{n} of these {len(examples)}"
             said.append(

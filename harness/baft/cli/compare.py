@@ -30,6 +30,9 @@ def compare(
         list[str] | None, typer.Option(metavar="NAME=SPEC", help="One more contender.")
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="Examples to use instead.")] = None,
+    sealed: Annotated[
+        Path | None, typer.Option(help="Examples opened once, for the final decision.")
+    ] = None,
     role: Annotated[str | None, typer.Option(help="Role to play.")] = None,
     metric: Annotated[str | None, typer.Option(help="Metric to score with.")] = None,
     policy: Annotated[str | None, typer.Option(help=POLICY)] = None,
@@ -92,6 +95,8 @@ def compare(
             models=_models(given, candidate or []),
             dataset=str(dataset) if dataset is not None else None,
             dataset_sha256="" if dataset is not None else None,
+            sealed=str(sealed) if sealed is not None else None,
+            sealed_sha256="" if sealed is not None else None,
             role=role,
             metric=metric,
             extraction=extraction,

@@ -56,7 +56,7 @@ def report(
     if format is not None and junit is None:
         _export(here, folder, format, output, brief=brief, link=link)
         return
-    outcome = report_again(folder, here.plugins)
+    outcome = report_again(folder, here.plugins, here.project)
     paths = dict(outcome.paths)
     if junit is not None:
         paths["junit"] = write_junit(junit, outcome.report, outcome.decision)

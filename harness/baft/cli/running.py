@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
-    from ..comparison import Asked, Outcome, Prepared
+    from ..comparison import Asked, Outcome
+    from ..execution import Prepared
     from ..protocols import Context
     from ..records import Manifest
     from ..store import Benchmark
@@ -65,6 +66,7 @@ def anchored(benchmark: Benchmark) -> Benchmark:
         benchmark,
         dataset=anchor(benchmark.dataset, root),
         train=anchor(benchmark.train, root) if benchmark.train else "",
+        sealed=anchor(benchmark.sealed, root) if benchmark.sealed else "",
         models={name: anchor(spec, root) for name, spec in benchmark.models.items()},
     )
 
@@ -95,7 +97,7 @@ def resume(here: State, folder: Path) -> Prepared:
     def context_for(manifest: Manifest) -> Context:
         return _context(here, manifest.options, manifest.role)
 
-    return reopen(folder, here.plugins, context_for, warn=here.warn)
+    return reopen(folder, here.plugins, context_for, project=here.project, warn=here.warn)
 
 
 def _context(here: State, options: Mapping[str, Any], role: str) -> Context:
@@ -111,13 +113,14 @@ def _context(here: State, options: Mapping[str, Any], role: str) -> Context:
 
 def finish(here: State, prepared: Prepared) -> Outcome:
     """Run what is missing, then report and decide; Ctrl-C leaves a run that can be resumed."""
-    from ..comparison import conclude, run
+    from ..comparison import conclude
+    from ..execution import run
 
     folder = prepared.store.folder
     here.say(f"run {folder}")
     with RunProgress(here) as progress, _interruptible(progress, folder):
         problems = run(prepared, progress)
-    outcome = conclude(prepared, problems)
+        outcome = conclude(prepared, problems, progress)
     prepared.store.close()
     for problem in outcome.problems:
         here.warn(problem)

@@ -28,6 +28,10 @@ class Benchmark:
     """Checked where it is given."""
     train: str = ""
     """Training data the contenders were made from, for the audit; empty if unknown."""
+    sealed: str = ""
+    """Dataset that is opened only for the final decision; empty where there is none."""
+    sealed_sha256: str = ""
+    """Checked where it is given."""
     metric: str
     metric_version: int = 1
     description: str = ""
@@ -134,10 +138,35 @@ def check_dataset(benchmark: Benchmark, path: Path) -> None:
         DataError: the hash differs.
     """
     if benchmark.dataset_sha256 and path.is_file():
-        found = file_sha256(path)
-        if found != benchmark.dataset_sha256:
-            raise DataError(
-                f"{path} is not the dataset that benchmark {benchmark.name!r} froze "
-                f"(sha256 {found[:12]}…, not {benchmark.dataset_sha256[:12]}…).",
-                "Restore the file, or name your own data with --dataset.",
-            )
+        _check(benchmark, path, benchmark.dataset_sha256, "dataset", "--dataset")
+
+
+def check_sealed(benchmark: Benchmark, dataset_sha256: str) -> str:
+    """The hash of the sealed set; its examples are not read. Empty where there is none.
+
+    Raises:
+        DataError: it is missing, not the one that was frozen, or the validation set itself.
+    """
+    if not benchmark.sealed:
+        return ""
+    path = Path(benchmark.sealed)
+    if not path.is_file():
+        raise DataError(f"There is no sealed set at {path}.", "Check the path.")
+    found = file_sha256(path)
+    if benchmark.sealed_sha256:
+        _check(benchmark, path, benchmark.sealed_sha256, "sealed set", "--sealed")
+    if found == dataset_sha256:
+        raise DataError(
+            f"{path} is the validation set itself.", "Name examples that no candidate was tried on."
+        )
+    return found
+
+
+def _check(benchmark: Benchmark, path: Path, expected: str, what: str, flag: str) -> None:
+    found = file_sha256(path)
+    if found != expected:
+        raise DataError(
+            f"{path} is not the {what} that benchmark {benchmark.name!r} froze "
+            f"(sha256 {found[:12]}…, not {expected[:12]}…).",
+            f"Restore the file, or name your own data with {flag}.",
+        )

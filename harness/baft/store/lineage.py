@@ -6,7 +6,7 @@ is found again by its hash; data that is gone or has changed is named with the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,8 @@ class Source:
     """None where the file could not be read."""
     problem: str = ""
     """Why not, as the end of a sentence."""
+    insisted: bool = False
+    """Whoever made it chose to select on a benchmark's own examples (``--select-on-val``)."""
 
 
 def lineage(spec: str, root: Path, role: Role, known: Mapping[str, Path]) -> list[Source]:
@@ -67,12 +69,8 @@ def read_source(source: Source, path: Path, role: Role) -> Source:
     try:
         examples = read_dataset(path, role, allow_invalid=True).examples
     except BaftError as error:
-        return _with(source, problem=error.message.rstrip("."))
-    return _with(source, examples=examples)
-
-
-def _with(source: Source, **found: Any) -> Source:
-    return Source(use=source.use, name=source.name, sha256=source.sha256, **found)
+        return replace(source, problem=error.message.rstrip("."))
+    return replace(source, examples=examples)
 
 
 def _folders(spec: str, root: Path) -> Iterator[Path]:
@@ -97,12 +95,13 @@ def _sources(
         return
     for source in read(info):
         if not source.name:
-            yield _with(source, problem=f"{path} does not name the file")
+            yield replace(source, problem=f"{path} does not name the file")
             continue
         file, problem = _find(source, path.parent, root, known)
-        yield (
-            read_source(source, file, role) if file is not None else _with(source, problem=problem)
-        )
+        if file is None:
+            yield replace(source, problem=problem)
+        else:
+            yield read_source(source, file, role)
 
 
 def _training(info: Mapping[str, Any]) -> list[Source]:
@@ -121,7 +120,8 @@ def _optimization(info: Mapping[str, Any]) -> list[Source]:
         name = how.removeprefix("--val ") if how.startswith("--val ") else ""
         same = selected.sha256 == _text(told.get("train_sha256"))
         name = name or (_text(told.get("train_dataset")) if same else "")
-        selected = Source(use="selected", name=name, sha256=selected.sha256)
+        selected = replace(selected, name=name)
+    selected = replace(selected, insisted=told.get("select_on_val") is True)
     return [_source("trained", told, "train"), selected]
 
 
