@@ -1,8 +1,8 @@
 """A model's own best answers as training data: from runs of ``baft eval`` to JSONL.
 
 ``python benchmarks/pocket/distil.py RUN… --output FILE`` keeps, for every concept, the answer that
-scored highest, and of equals the one that takes up most of the concept's words; concepts without an
-answer of at least ``--least`` are left out and counted.
+scored highest, and of equals the one that takes up most of the concept's words. Concepts without an
+answer of at least ``--least`` keep their reference from ``--references``, or are left out.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--references", type=Path, help="dataset with the concepts' references")
     parser.add_argument("--least", type=float, default=6.5 / 7 - 1e-9)
     options = parser.parse_args()
     best: dict[str, tuple[float, float, dict[str, object]]] = {}
@@ -64,12 +65,19 @@ def main() -> None:
             candidate = (score, recall(concept, document), native(document))
             if candidate[:2] > best.get(concept, (0.0, 0.0))[:2]:
                 best[concept] = candidate
+    documents_by_concept = {concept: document for concept, (_, _, document) in best.items()}
+    if options.references:
+        rows = map(json.loads, options.references.read_text(encoding="utf-8").splitlines())
+        documents_by_concept = {
+            row["concept"]: documents_by_concept.get(row["concept"], row["requirements"])
+            for row in rows
+        }
     with options.output.open("w", encoding="utf-8") as out:
-        for concept, (_, _, document) in best.items():
+        for concept, document in documents_by_concept.items():
             row = {"concept": concept, "requirements": document}
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
     mean = sum(entry[1] for entry in best.values()) / max(1, len(best))
-    print(f"{len(best)} of {len(concepts)} concepts, mean recall {mean:.2f}")
+    print(f"{len(best)} of {len(concepts)} concepts have one, mean recall {mean:.2f}")
 
 
 if __name__ == "__main__":

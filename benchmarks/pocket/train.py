@@ -250,7 +250,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--written", type=float, default=0.4, help="share of written documents")
-    parser.add_argument("--sharpness", type=float, default=1.6, help="factor of the logits")
+    parser.add_argument("--sharpness", type=float, default=1.3, help="factor of the logits")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
