@@ -8,6 +8,7 @@ import pytest
 
 from baft import Example, Prediction, Score
 from baft.audit import Answer, audit_arm, near_pairs, selected_on, words_of
+from baft.audit.leaks import shared
 from baft.audit.text import without_quotes
 from baft.loader import load_plugins
 from baft.store import read_dataset
@@ -203,6 +204,17 @@ def test_examples_that_were_learnt_void_the_arm_above_the_bound():
     assert "its mean without them is 0.9000" in finding.why
 
 
+def test_a_form_in_which_all_inputs_are_asked_is_no_leak():
+    form = "users want a new web app for"
+    examples = [
+        Example(id=str(i), inputs={"concept": f"{form} thing{i} area{i}"}) for i in range(9)
+    ]
+    others = [Example(id="t", inputs={"concept": f"{form} other matters"})]
+    assert shared(examples, others) == {}
+    again = [Example(id="t", inputs={"concept": f"{form} thing4 area4"})]
+    assert shared(examples, again) == {4: (0, 1.0)}
+
+
 def test_training_data_that_is_gone_is_said_and_does_not_void():
     gone = Source(use="trained", name="old.jsonl", problem="the file is gone")
     audit = audit_arm(answers([honest(p) for p in PRODUCTS]), Structure(), [gone])
@@ -238,6 +250,15 @@ def test_what_an_answer_quotes_from_its_input_is_left_out():
         ("the", "plan", "for"),
         *zip(words[8:], words[9:], words[10:], strict=False),
     }
+
+
+def test_of_many_answers_a_sample_is_looked_at_and_the_report_says_so():
+    given = answers([honest(p) for p in PRODUCTS])
+    many = [given[i % 12] for i in range(1_200)]
+    audit = audit_arm(many, Structure())
+    assert audit.sampled == 400
+    assert {null.n for null in audit.nulls} == {400}
+    assert audit_arm(given, Structure()).sampled is None
 
 
 def test_words_are_read_from_nested_values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..records import AuditFinding, Evidence, digest
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 SAME_INPUTS = 0.5
 """Share of the word triples of an example's inputs that lie in one training input, from which the
 two are the same: a change of every sixth word leaves half of the triples whole."""
+FORM = 0.05
+"""A word triple that more than this share of the examples have (and more than two of them) is the
+form in which inputs are asked, no sign that two are the same."""
 FEW = 4
 """Inputs with fewer word triples must lie in the other whole: two short texts meet by chance."""
 LEAKED = 0.05
@@ -43,10 +47,17 @@ def leaks(
 
 
 def shared(examples: Sequence[Example], others: Sequence[Example]) -> dict[int, tuple[int, float]]:
-    """By index of each example whose inputs another has, exactly or nearly: index and share."""
+    """By index of each example whose inputs another has, exactly or nearly: index and share.
+
+    Exact, by a sparse product: MinHash would estimate what a few seconds compute, see
+    benchmarks/README.md.
+    """
     exact = {digest(dict(other.inputs)): j for j, other in enumerate(others)}
     sets = [shingles(words_of(example.inputs)) for example in examples]
-    theirs = [shingles(words_of(other.inputs)) for other in others]
+    seen = Counter(triple for one in sets for triple in one)
+    form = {triple for triple, n in seen.items() if n > max(2, FORM * len(examples))}
+    sets = [one - form for one in sets]
+    theirs = [shingles(words_of(other.inputs)) - form for other in others]
     found: dict[int, tuple[int, float]] = {}
     for i, j, share in near(sets, theirs, at_least=SAME_INPUTS, contained=True):
         is_enough = sets[i] and (share >= 1 or len(sets[i]) >= FEW)

@@ -97,13 +97,14 @@ def near(
 
     right = left if others is None else others
     column: dict[tuple[str, ...], int] = {}
-    for one in (*left, *right):
+    for one in left:
         for shingle in one:
             column.setdefault(shingle, len(column))
 
     def matrix(sets: Sequence[Shingles]) -> Any:
-        ends = np.cumsum([0, *map(len, sets)])
-        indices = np.fromiter((column[s] for one in sets for s in one), dtype=np.int64)
+        known = [[column[s] for s in one if s in column] for one in sets]  # others meet nothing
+        ends = np.cumsum([0, *map(len, known)])
+        indices = np.fromiter((index for one in known for index in one), dtype=np.int64)
         ones = np.ones(len(indices), dtype=np.int32)
         return sparse.csr_array((ones, indices, ends), shape=(len(sets), max(1, len(column))))
 
