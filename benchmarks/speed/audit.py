@@ -26,6 +26,7 @@ class Structure:
     components = {"all": 1.0}  # noqa: RUF012 - as plugins write it
 
     def score(self, example, prediction):
+        """All or nothing."""
         return Score(value=1.0 if prediction.fields else 0.0)
 
 
