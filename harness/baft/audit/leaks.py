@@ -102,7 +102,7 @@ def selected_on(examples: Sequence[Example], dataset_sha256: str, sources: Seque
 
 def _unchecked(source: Source) -> AuditFinding:
     name = "training_inputs" if source.use == "trained" else "selection"
-    what = "it learnt from" if source.use == "trained" else "it was chosen by"
+    what = _learnt(source) if source.use == "trained" else "it was chosen by"
     return AuditFinding(
         name=name,
         passed=True,
@@ -115,6 +115,10 @@ def _unchecked(source: Source) -> AuditFinding:
             else f"Could not be checked: {source.problem}."
         ),
     )
+
+
+def _learnt(source: Source) -> str:
+    return "the benchmark names as training data" if source.named else "it learnt from"
 
 
 def _required() -> str:
@@ -131,7 +135,7 @@ def _trained(
     share = len(found) / len(examples)
     known = {examples[i].id for i in found}
     rest = [score for id_, score in scores.items() if id_ not in known]
-    why = f"{len(found)} of {len(examples)} examples are in {source.name}, which it learnt from"
+    why = f"{len(found)} of {len(examples)} examples are in {source.name}, which {_learnt(source)}"
     if found and rest:
         why += f"; its mean without them is {sum(rest) / len(rest):.4f}"
     return AuditFinding(

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from . import numbers as show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..records import ArmReport, AuditFinding, Decision, Report
 
 AT_THE_BAR = 0.5
@@ -84,10 +82,3 @@ def looks_line(report: Report, decision: Decision | None) -> str:
         f"{line} A model truly at the bar passes once with {once}; if all of them were such models "
         f"and the looks independent, at least one would pass with {any_}."
     )
-
-
-def selected_lines(report: Report) -> Iterator[str]:
-    """Every arm that was chosen by the examples it is judged on."""
-    for arm in report.arms:
-        if arm.selected_on:
-            yield f"{arm.name}: {arm.selected_on}."

@@ -38,6 +38,8 @@ class Source:
     """None where the file could not be read."""
     problem: str = ""
     """Why not, as the end of a sentence."""
+    named: bool = False
+    """The benchmark names it; the model has no record of its own."""
     insisted: bool = False
     """Whoever made it chose to select on a benchmark's own examples (``--select-on-val``)."""
 
@@ -159,7 +161,7 @@ def sources_of(manifest: Manifest, role: Role) -> dict[str, list[Source]]:
         path = root / manifest.train
         sha256 = file_sha256(path) if path.is_file() else ""
         known |= {sha256: path} if sha256 else {}
-        named = [Source(use="trained", name=manifest.train, sha256=sha256)]
+        named = [Source(use="trained", name=manifest.train, sha256=sha256, named=True)]
         named = [read_source(source, path, role) for source in named]
     known = {sha256: path for sha256, path in known.items() if path.is_file()}
     found = {}
