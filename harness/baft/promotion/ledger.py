@@ -20,6 +20,7 @@ from ..errors import DataError
 from ..records import Promotion
 from ..store import write_atomic
 from ..store.codec import from_data, read_json, to_json
+from ..store.files import append_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,14 +152,8 @@ class Ledger:
         self._pending.unlink()
 
     def _append(self, line: str) -> None:
-        """One whole line at the end, on the disk; the torn end of a killed writer goes first."""
         try:
-            with self.path.open("a+b") as stream:
-                stream.seek(0)
-                stream.truncate(stream.read().rfind(b"\n") + 1)
-                stream.write(line.encode() + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
+            append_line(self.path, line)
         except OSError as error:
             raise DataError(
                 f"The configuration was changed, but {self.path} could not be written: "
