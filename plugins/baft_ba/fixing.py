@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import safe_yaml
+from baft.parsing.pieces import load_yaml
+
 from .metric import FIELDS, ITEM, PREFIXES
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _requirements(requirements: Mapping[str, Any]) -> dict[str, Any]:
     for name, prefix in PREFIXES.items():
         value = fixed.get(name)
         if isinstance(value, str):
-            value = _loaded(_unfenced(value))
+            value = load_yaml(_unfenced(value))
         if isinstance(value, list):
             entries = [_keys(v, ITEM) if isinstance(v, Mapping) else v for v in value]
             fixed[name] = _renumbered(entries, prefix)
@@ -65,7 +66,7 @@ def _requirements(requirements: Mapping[str, Any]) -> dict[str, Any]:
 def _document(text: str) -> str:
     """The document without a fence; written anew only where something inside was repaired."""
     text = _unfenced(text)
-    document = _loaded(text)
+    document = load_yaml(text)
     if not isinstance(document, Mapping):
         return text
     fixed = _requirements(document)
@@ -78,13 +79,6 @@ def _unfenced(text: str) -> str:
     """The text without one code fence around all of it."""
     fenced = _FENCED.fullmatch(text)
     return fenced["body"] if fenced else text
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return safe_yaml.load(text)
-    except (*safe_yaml.REFUSED, *safe_yaml.CRASHED):
-        return None
 
 
 def _renumbered(entries: Sequence[Any], prefix: str) -> list[Any]:

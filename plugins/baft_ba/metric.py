@@ -18,8 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from baft import DataError, Score
-
-from . import safe_yaml
+from baft.parsing import safe_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

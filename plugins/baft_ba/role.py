@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from baft import Example, Field, Message, Prediction, Prompt, example_id
+from baft.parsing.rows import kind, loaded, mapping, required_text, row_id
 
-from . import safe_yaml
 from .fixing import fix_row
 from .metric import ITEM
 from .reading import Reader
@@ -84,20 +84,12 @@ class BusinessAnalyst:
         tags = dict(row)
         given = tags.pop("id", None)
         if "concept" not in row and "input" in row:
-            inner = tags.pop("input")
-            if not isinstance(inner, Mapping):
-                raise ValueError(f"input is {_kind(inner)}, not a mapping with a concept")
-            tags |= inner
+            tags |= mapping(tags.pop("input"), "input")
         requirements = tags.pop("requirements", None)
         if requirements is None and "requirements_yaml" in tags:
-            requirements = _document(tags.pop("requirements_yaml"))
-        concept = tags.pop("concept", None)
-        if concept is None:
-            raise ValueError("the concept is missing")
-        if not isinstance(concept, str):
-            raise ValueError(f"the concept is {_kind(concept)}, not text")
-        if not concept.strip():
-            raise ValueError("the concept is empty")
+            requirements = loaded(tags.pop("requirements_yaml"), "requirements_yaml")
+        concept = required_text(tags, "concept")
+        del tags["concept"]
         reference = None
         if requirements is not None:
             reference = _reference(requirements)
@@ -106,7 +98,7 @@ class BusinessAnalyst:
                 tags["requirements"] = others
         inputs = {"concept": concept}
         return Example(
-            id=example_id(inputs) if given is None else _id(given),
+            id=example_id(inputs) if given is None else row_id(given),
             inputs=inputs,
             reference=reference,
             tags=tags,
@@ -165,15 +157,14 @@ class BusinessAnalyst:
 
 def _reference(requirements: Any) -> dict[str, Any]:
     """The output fields of the requirements, their lists as lists of mappings."""
-    if not isinstance(requirements, Mapping):
-        raise ValueError(f"requirements is {_kind(requirements)}, not a mapping")
+    requirements = mapping(requirements, "requirements")
     reference: dict[str, Any] = {}
     for field in OUTPUTS:
         if field.name in requirements:
             value = requirements[field.name]
             reference[field.name] = _list(field, value) if field.kind == "list" else value
             if field.kind == "text" and not isinstance(value, str):
-                raise ValueError(f"{field.name} is {_kind(value)}, not text")
+                raise ValueError(f"{field.name} is {kind(value)}, not text")
     if not reference:
         keys = ", ".join(map(str, requirements)) or "nothing"
         raise ValueError(f"requirements holds {keys}, but none of the fields of a document")
@@ -182,41 +173,10 @@ def _reference(requirements: Any) -> dict[str, Any]:
 
 def _list(field: Field, value: Any) -> list[Any]:
     if isinstance(value, str):
-        value = _loaded(field.name, value)
+        value = loaded(value, field.name)
     if not isinstance(value, list):
-        raise ValueError(f"{field.name} is {_kind(value)}, not a list")
+        raise ValueError(f"{field.name} is {kind(value)}, not a list")
     for number, item in enumerate(value, start=1):
         if not isinstance(item, Mapping):
-            raise ValueError(f"item {number} of {field.name} is {_kind(item)}, not a mapping")
+            raise ValueError(f"item {number} of {field.name} is {kind(item)}, not a mapping")
     return value
-
-
-def _document(text: Any) -> Any:
-    if not isinstance(text, str):
-        raise ValueError(f"requirements_yaml is {_kind(text)}, not text")
-    return _loaded("requirements_yaml", text)
-
-
-def _loaded(name: str, text: str) -> Any:
-    try:
-        return safe_yaml.load(text)
-    except (*safe_yaml.REFUSED, *safe_yaml.CRASHED) as error:
-        raise ValueError(f"{name} is not YAML: {safe_yaml.reason(error)}") from error
-
-
-def _id(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(f"the id is {_kind(value)}, not text")
-    if not str(value).strip():
-        raise ValueError("the id is empty")
-    return str(value)
-
-
-def _kind(value: Any) -> str:
-    """What a value is, in words.
-
-    >>> _kind([]), _kind("x"), _kind(None)
-    ('a list', 'text', 'null')
-    """
-    words = {str: "text", list: "a list", dict: "a mapping", bool: "a boolean", type(None): "null"}
-    return words.get(type(value), f"a {type(value).__name__}")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baft import DataError, Example, Prediction, Score
-from baft_ba import safe_yaml
+from baft.parsing import safe_yaml
 from baft_ba.metric import FIELDS, PREFIXES, RequirementsMetric
 
 METRIC = RequirementsMetric()

@@ -451,7 +451,7 @@ META = {"meta": {"original_request": CONCEPT}}
             {"input": {"concept": CONCEPT}, "requirements_yaml": dump(META)},
             "requirements holds meta, but none",
         ),
-        ({"input": CONCEPT}, "input is text, not a mapping with a concept"),
+        ({"input": CONCEPT}, "input is text, not a mapping"),
         ({"input": {}}, "the concept is missing"),
         (
             {"input": {"concept": CONCEPT, "requirements_yaml": "a: b: c"}},

@@ -1,4 +1,4 @@
-"""``baft_ba.safe_yaml``: the verdict of ``yaml.safe_load``, within limits."""
+"""``baft.parsing.safe_yaml``: the verdict of ``yaml.safe_load``, within limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baft_ba import safe_yaml
+from baft.parsing import safe_yaml
 
 ITEMS = """\
 - id: FR001

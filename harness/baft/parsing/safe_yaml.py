@@ -23,7 +23,7 @@ from yaml.events import (
 )
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
-from baft import DataError
+from ..errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_CHARS = 1_000_000
 """Longest text; 2048 tokens are about 10,000 characters."""
 MAX_DEPTH = 100
-"""Deepest nesting; a requirements document has 3 levels, C crashes in the tens of thousands."""
+"""Deepest nesting; documents have 3 or 4 levels, C crashes in the tens of thousands."""
 MAX_NODES = 100_000
 """Most nodes after every alias is written out."""
 MAX_VALUE_CHARS = 4300
@@ -39,8 +39,8 @@ MAX_VALUE_CHARS = 4300
 
 _C: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# Found by comparing both loaders on a million mutated documents; tests/plugins/test_ba_yaml.py
-# goes on comparing.
+# Found by comparing both loaders on a million mutated documents; tests/harness/parsing/
+# test_safe_yaml.py goes on comparing.
 _MARKS = ("\t", "\ufeff", "\\ud", "\\uD", ":,", ":}", ":]")
 _TAG = re.compile(r"(?:^|[\s\[\]{},:\"'])!")
 _TIGHT_KEY = re.compile(r'(?<!"):[\[{]')
@@ -51,14 +51,14 @@ _RESOLVED: dict[str, Any] = yaml.SafeLoader.yaml_implicit_resolvers
 
 
 class LimitError(DataError):
-    """The text is larger, deeper or more entangled than any requirements document."""
+    """The text is larger, deeper or more entangled than any document asked for."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, "Such an answer is not a requirements document; look at it.")
+        super().__init__(message, "Such an answer is not the document asked for; look at it.")
 
 
 REFUSED = (yaml.YAMLError, ValueError, AttributeError)
-"""What the pipeline's metric takes for a text that does not parse."""
+"""What the pipeline's BA metric takes for a text that does not parse."""
 CRASHED = (LookupError, ArithmeticError, RecursionError, TypeError, LimitError)
 """What it does not catch, and our limits."""
 
