@@ -180,12 +180,14 @@ def _answer(
         score=show.score(value),
         tone=tone(value, threshold),
         states=_answer_states(first),
-        losses=losses(first.score.components if first and first.score else {}, report),
-        failure=_failure(first),
+        losses=losses(
+            first.score.components if first and first.score else {}, report.component_max
+        ),
+        failure=failure(first, "There is no result: the arm did not get this far."),
         fields=fields,
         text=text,
         text_note=left_out(rest),
-        facts=_facts(generation, len(results)),
+        facts=facts(generation, len(results)),
         sent=generation.sent or () if generation else (),
         others=tuple(_other(scored) for scored in results[1:]),
     )
@@ -218,26 +220,28 @@ def states(*, failed: bool, validity: str | None, finish_reason: str | None) -> 
     return tuple(one for one in found if one)
 
 
-def losses(components: Mapping[str, float], report: Report) -> tuple[Loss, ...]:
+def losses(components: Mapping[str, float], component_max: Mapping[str, float]) -> tuple[Loss, ...]:
     """Components with less than the most points, the largest loss first; none where unscored."""
     if not components:
         return ()
     found = (
         Loss(component=position, name=label(name), points=most - components.get(name, 0.0))
-        for position, (name, most) in enumerate(report.component_max.items())
+        for position, (name, most) in enumerate(component_max.items())
     )
     return tuple(sorted((loss for loss in found if loss.points > 1e-9), key=lambda x: -x.points))
 
 
-def _failure(scored: Scored | None) -> str:
+def failure(scored: Scored | None, missing: str) -> str:
+    """Why an answer has no score; ``missing`` where nothing came, empty where it has one."""
     if scored is None:
-        return "There is no result: the arm did not get this far."
+        return missing
     if scored.failure is None:
         return ""
     return f"{scored.failure.stage}: {cut(scored.failure.reason, 2_000)[0]}"
 
 
-def _facts(generation: Generation | None, repeats: int) -> str:
+def facts(generation: Generation | None, repeats: int) -> str:
+    """Tokens, seconds, repeats and the backend's notes, in one line."""
     if generation is None:
         return ""
     parts = [
@@ -246,14 +250,14 @@ def _facts(generation: Generation | None, repeats: int) -> str:
         else "",
         show.duration(generation.latency_s) if generation.latency_s is not None else "",
         f"first of {repeats} repeats" if repeats > 1 else "",
-        *generation.notes,
+        *(cut(note, 300)[0] for note in generation.notes),
     ]
     return " · ".join(part for part in parts if part)
 
 
 def _other(scored: Scored) -> tuple[str, str]:
     value = scored.score.value if scored.score else None
-    text = scored.generation.text if scored.generation else _failure(scored)
+    text = scored.generation.text if scored.generation else failure(scored, "")
     return show.score(value), cut(text, LIMIT)[0]
 
 

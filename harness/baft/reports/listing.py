@@ -108,6 +108,6 @@ def _numbers(row: ScoreRow, mean: float | None, report: Report, threshold: float
     return [
         None if mean is None else round(mean, 6),
         tone(mean, threshold),
-        [loss.component for loss in losses(row.components, report)],
+        [loss.component for loss in losses(row.components, report.component_max)],
         [known.index(one) for one in said],
     ]

@@ -78,7 +78,12 @@ def _worst(row: ScoreRow, report: Report, threshold: float) -> Worst:
         anchor=anchor(row.example_id),
         score=show.score(row.value),
         tone=tone(row.value, threshold),
-        reason=reason(row.failure, row.validity, row.finish_reason, losses(row.components, report)),
+        reason=reason(
+            row.failure,
+            row.validity,
+            row.finish_reason,
+            losses(row.components, report.component_max),
+        ),
     )
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..reports import numbers as show
-from ..reports.examples import STATES, states, tone
+from ..reports.examples import STATES, Loss, facts, failure, losses, states, tone
 from ..reports.fields import LIMIT, FieldView, compared, lay_out, left_out
-from ..reports.text import cut, label
+from ..reports.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Column:
     score: str
     tone: str
     states: tuple[tuple[str, str], ...]
-    lost: tuple[tuple[str, str], ...]
+    losses: tuple[Loss, ...]
     """Components with less than the most points."""
     failure: str
     facts: str
@@ -108,47 +108,10 @@ def _column(
         score=show.score(value) if first else "–",
         tone=tone(value, threshold),
         states=tuple((state, STATES.get(state, state)) for state in found),
-        lost=_lost(first, component_max),
-        failure=_failure(first),
-        facts=_facts(first, len(results)),
+        losses=losses(first.score.components if first and first.score else {}, component_max),
+        failure=failure(first, "No result yet."),
+        facts=facts(generation, len(results)),
         fields=fields,
         text=text,
         text_note=left_out(rest),
     )
-
-
-def _lost(scored: Scored | None, component_max: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
-    if scored is None or scored.score is None or not scored.score.components:
-        return ()
-    found = [
-        (label(name), most - scored.score.components.get(name, 0.0))
-        for name, most in component_max.items()
-    ]
-    return tuple(
-        (name, show.points(points))
-        for name, points in sorted(found, key=lambda loss: -loss[1])
-        if points > 1e-9
-    )
-
-
-def _failure(scored: Scored | None) -> str:
-    if scored is None:
-        return "No result yet."
-    if scored.failure is None:
-        return ""
-    return f"{scored.failure.stage}: {cut(scored.failure.reason, 2_000)[0]}"
-
-
-def _facts(scored: Scored | None, repeats: int) -> str:
-    generation = scored.generation if scored else None
-    if generation is None:
-        return ""
-    parts = (
-        f"{show.count(generation.completion_tokens)} tokens"
-        if generation.completion_tokens is not None
-        else "",
-        show.duration(generation.latency_s) if generation.latency_s is not None else "",
-        f"first of {repeats} repeats" if repeats > 1 else "",
-        *(cut(note, 300)[0] for note in generation.notes),
-    )
-    return " · ".join(part for part in parts if part)

@@ -46,7 +46,7 @@ class Guard:
     Args:
         app: the viewer.
         port: where it listens; part of every valid ``Host``.
-        token: the secret of this session.
+        token: the secret that this viewer told its browser; each start makes a new one.
     """
 
     def __init__(self, app: ASGIApp, *, port: int, token: str) -> None:

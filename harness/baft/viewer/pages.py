@@ -316,7 +316,9 @@ def _role(line: RunLine) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("baft.viewer"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("baft.viewer"), jinja2.PackageLoader("baft.reports")]
+        ),
         autoescape=True,
         finalize=_seen,
         undefined=jinja2.StrictUndefined,
