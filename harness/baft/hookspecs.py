@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .protocols import (
         Backend,
+        Exporter,
         GateRule,
         Metric,
         Optimizer,
@@ -64,6 +65,11 @@ def baft_register_gate_rules(register: Register[GateRule]) -> None:
 @hookspec
 def baft_register_reporters(register: Register[Reporter]) -> None:
     """Offer reporters: ``register(name, factory)``; the factory returns the reporter."""
+
+
+@hookspec
+def baft_register_exporters(register: Register[Exporter]) -> None:
+    """Offer exporters: ``register(name, factory)``; the factory gets ``(host, env)``."""
 
 
 @hookspec

@@ -32,6 +32,7 @@ KINDS = (
     "optimizers",
     "gate_rules",
     "reporters",
+    "exporters",
     "commands",
 )
 """What can be offered; each has a hook ``baft_register_<kind>``."""

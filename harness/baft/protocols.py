@@ -110,6 +110,87 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatForm:
+    """How a model's chat template writes one user turn: the pieces around the texts.
+
+    Pieces hold no begin token; whoever tokenizes puts it in front where ``begins`` names one.
+    """
+
+    user: tuple[str, str]
+    """Before and after the user's text; the answer begins right after."""
+    system: tuple[str, str, str]
+    """Before the system's text, between it and the user's, and after the user's."""
+    begins: str
+    """The begin token that the prompt starts with; empty where there is none."""
+    stops: tuple[str, ...]
+    """Texts of the tokens that end an answer."""
+    context: int | None
+    """Most tokens of prompt and answer together; None where the model does not say."""
+
+    def render(self, user: str, system: str = "") -> str:
+        """The text up to where the answer begins, without the begin token."""
+        if not system:
+            return f"{self.user[0]}{user}{self.user[1]}"
+        return f"{self.system[0]}{system}{self.system[1]}{user}{self.system[2]}"
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """What a backend may be besides: one whose model can be written as one whole."""
+
+    def chat_form(self, prompts: Sequence[Prompt]) -> ChatForm:
+        """How its chat template writes one user turn, checked on these prompts.
+
+        Raises:
+            UsageError: the template does more than put pieces around the texts.
+        """
+        ...
+
+    def merge(
+        self, output: Path, dtype: str, log: Callable[[Mapping[str, Any]], None]
+    ) -> Mapping[str, Any]:
+        """Write weights (safetensors) and tokenizer to ``output``; returns export_info.json.
+
+        A folder that holds the same model already is left as it is. ``dtype`` is ``auto``,
+        ``bf16`` or ``fp32``.
+
+        Raises:
+            DataError: the parts do not fit, are quantized, or cannot be written.
+        """
+        ...
+
+
+class Exporter(Protocol):
+    """Puts a merged model where it is served."""
+
+    def check(self, name: str, options: Mapping[str, Any]) -> None:
+        """Fail before hours are spent on merging.
+
+        Raises:
+            UsageError: the name or an option cannot be.
+            BackendError: the server does not answer.
+        """
+        ...
+
+    def export(
+        self,
+        model: Path,
+        name: str,
+        form: ChatForm,
+        options: Mapping[str, Any],
+        log: Callable[[Mapping[str, Any]], None],
+    ) -> str:
+        """Serve the Hugging Face model in a folder by this name; returns the spec that opens it.
+
+        ``log`` is told of ``{"message"}`` or of MiB: ``{"step", "total", "what"}``.
+
+        Raises:
+            BackendError: the server failed; the same call goes on where it was.
+        """
+        ...
+
+
 class Role(Protocol):
     """A job in the pipeline: how to prompt for it and how to read the answer."""
 

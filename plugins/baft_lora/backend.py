@@ -12,11 +12,12 @@ from urllib.parse import parse_qsl
 
 import baft
 
-from . import loading, sources
+from . import loading, merging, sources
+from .chatform import chat_form
 from .rendering import NO_TEMPLATE, prompt_ids, template_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 LARGEST_BATCH = 32
@@ -119,6 +120,32 @@ class LocalBackend:
         except asyncio.CancelledError:
             gave_up.set()  # the thread ends after its present token
             raise
+
+    def chat_form(self, prompts: Sequence[baft.Prompt]) -> baft.ChatForm:
+        """The chat template as pieces around one user turn; see ``baft.Mergeable``."""
+        return chat_form(self._tokenizer, self._stop_ids, self._context_size(), prompts)
+
+    def merge(
+        self, output: Path, dtype: str, log: Callable[[Mapping[str, Any]], None]
+    ) -> Mapping[str, Any]:
+        """Write the model as one whole; see ``baft.Mergeable``.
+
+        Raises:
+            DataError: it cannot be merged or written.
+            UsageError: there is no such number format.
+        """
+        if dtype not in ("auto", *merging.DTYPES):
+            raise baft.UsageError(f"There is no dtype {dtype!r}.", "Known: auto, bf16, fp32.")
+        probe = baft.Message(role="user", content="Name three things that a bakery needs.")
+        return merging.merge(
+            self._parts,
+            self._tokenizer,
+            prompt_ids(self._tokenizer, [probe]),
+            output,
+            dtype=merging.DTYPES.get(dtype) or loading.choose_dtype("cpu", self._parameters),
+            facts={"source": self.spec, "fingerprint": self.fingerprint()},
+            log=log,
+        )
 
     async def close(self) -> None:
         """Let go of the weights; the last arm that uses them frees them."""

@@ -20,23 +20,23 @@ def prompt_ids(tokenizer: Any, messages: Sequence[baft.Message]) -> list[int]:
 
     A system message is put before the first user message where the template knows no system role.
     """
-    chat = [{"role": message.role, "content": message.content} for message in messages]
     if not tokenizer.chat_template:
-        ids = list(tokenizer("\n\n".join(turn["content"] for turn in chat)).input_ids)
+        ids = list(tokenizer(prompt_text(tokenizer, messages)).input_ids)
         while ids and ids[-1] == tokenizer.eos_token_id:  # the answer is still to come
             ids.pop()
         return ids
-    try:
-        ids = _apply(tokenizer, chat)
-    except TemplateError:
-        if len(chat) < 2 or chat[0]["role"] != "system":
-            raise
-        joined = f"{chat[0]['content']}\n\n{chat[1]['content']}"
-        ids = _apply(tokenizer, [{"role": chat[1]["role"], "content": joined}, *chat[2:]])
+    ids = list(_apply(tokenizer, messages, tokenize=True))
     begin = tokenizer.bos_token_id
     while len(ids) > 1 and ids[0] == ids[1] == begin and begin is not None:
         ids = ids[1:]
     return ids
+
+
+def prompt_text(tokenizer: Any, messages: Sequence[baft.Message]) -> str:
+    """The text behind ``prompt_ids``; the tokenizer may put a begin token in front."""
+    if not tokenizer.chat_template:
+        return "\n\n".join(message.content for message in messages)
+    return str(_apply(tokenizer, messages, tokenize=False))
 
 
 def answer_ids(tokenizer: Any, answer: str) -> list[int]:
@@ -50,9 +50,18 @@ def template_sha256(tokenizer: Any) -> str:
     return hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest()
 
 
-def _apply(tokenizer: Any, chat: list[dict[str, str]]) -> list[int]:
-    return list(
-        tokenizer.apply_chat_template(
-            chat, add_generation_prompt=True, tokenize=True, return_dict=False
+def _apply(tokenizer: Any, messages: Sequence[baft.Message], *, tokenize: bool) -> Any:
+    chat = [{"role": message.role, "content": message.content} for message in messages]
+
+    def apply(chat: list[dict[str, str]]) -> Any:
+        return tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=tokenize, return_dict=False
         )
-    )
+
+    try:
+        return apply(chat)
+    except TemplateError:
+        if len(chat) < 2 or chat[0]["role"] != "system":
+            raise
+        joined = f"{chat[0]['content']}\n\n{chat[1]['content']}"
+        return apply([{"role": chat[1]["role"], "content": joined}, *chat[2:]])

@@ -200,6 +200,21 @@ def test_hook_baft_register_reporters(install, compare):
     assert outcome.paths["own: own.txt"].read_text() == "promote"
 
 
+def test_hook_baft_register_exporters(install):
+    install(
+        "own",
+        "import baft\n"
+        "class Shelf:\n"
+        "    def __init__(self, host, env): self.host = host\n"
+        "    def check(self, name, options): self.name = name\n"
+        "    def export(self, model, name, form, options, log): return f'own:{name}@{self.host}'\n"
+        "@baft.hookimpl\n"
+        "def baft_register_exporters(register): register('own', Shelf)\n",
+    )
+    shelf = load_plugins().make("exporters", "own", "box", {})
+    assert shelf.export(None, "tuned", None, {}, print) == "own:tuned@box"
+
+
 def test_a_reporter_that_raises_is_reported_and_changes_nothing(install, compare):
     install(
         "own",
