@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .protocols import Backend, Metric, Role
     from .records import Decoding, Extraction, Limits, Prompt
+    from .store.cache import ArmCache
     from .store.runs import RunStore
 
 MANY = 2_000
@@ -60,7 +61,9 @@ class Progress:
     done: int = 0
     failed: int = 0
     retried: int = 0
+    cached: int = 0
     tokens: int = 0
+    """Completion tokens of answers that were asked for."""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -80,6 +83,7 @@ async def run_arm(
     store: RunStore,
     pool: Executor,
     *,
+    cache: ArmCache | None = None,
     observe: Callable[[Progress], None] = lambda progress: None,
     scored: Callable[[Scored], None] | None = None,
 ) -> None:
@@ -91,6 +95,7 @@ async def run_arm(
         job: what all arms have in common.
         store: where everything is committed.
         pool: where parsing and scoring happen, see ``scoring_pool``.
+        cache: answers of earlier runs; None asks for every one.
         observe: told of the progress after every change.
         scored: told of every result.
 
@@ -101,7 +106,7 @@ async def run_arm(
     finished = store.finished(arm)
     progress = Progress(arm=arm, total=len(job.examples) * job.repeats, done=len(finished))
     observe(progress)
-    writer = _Writer(arm, job, store, pool, progress, observe, scored)
+    writer = _Writer(arm, job, store, pool, progress, observe, scored, cache)
     try:
         for repeat in range(job.repeats):
             await _run_repeat(repeat, backend, job, store, writer, finished)
@@ -126,9 +131,10 @@ async def _run_repeat(
         for prompt in job.prompts
         if (prompt.example_id, repeat) not in finished and prompt.example_id not in have
     ]
+    decoding = replace(job.decoding, seed=job.decoding.seed + repeat)
+    missing = await writer.from_cache(repeat, missing, decoding)
     if backend.batch_size > 1:  # neighbours of one length waste no padding
         missing.sort(key=lambda p: sum(len(m.content) for m in p.messages), reverse=True)
-    decoding = replace(job.decoding, seed=job.decoding.seed + repeat)
     batches = _slices(missing, max(1, backend.batch_size))
 
     async def worker() -> None:
@@ -174,6 +180,7 @@ async def _ask(
         problem = describe(error)
     else:
         await writer.generated(repeat, generations)
+        writer.keep(batch, decoding, generations)
         return
     if len(batch) > 1:
         for prompt in batch:
@@ -237,6 +244,7 @@ class _Writer:
         progress: Progress,
         observe: Callable[[Progress], None],
         scored: Callable[[Scored], None] | None,
+        cache: ArmCache | None,
     ) -> None:
         self.arm = arm
         self.progress = progress
@@ -245,14 +253,38 @@ class _Writer:
         self._pool = pool
         self._observe = observe
         self._scored = scored
+        self._cache = cache
         self._examples = {example.id: example for example in job.examples}
         self._under_way: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(4)  # bounds what waits to be scored
 
     async def generated(self, repeat: int, generations: list[Generation]) -> None:
         """Commit generations now; score them as soon as there is a place."""
-        self._store.add_generations(self.arm, repeat, generations)
         self.progress.tokens += sum(g.completion_tokens or 0 for g in generations)
+        await self._commit(repeat, generations)
+
+    async def from_cache(
+        self, repeat: int, prompts: list[Prompt], decoding: Decoding
+    ) -> list[Prompt]:
+        """Take what the cache has; returns the prompts that it has no answer to."""
+        found = self._cache.find(prompts, decoding) if self._cache is not None else []
+        if not found:
+            return prompts
+        self.progress.cached += len(found)
+        self._store.add_cached(self.arm, found)
+        await self._commit(repeat, found)
+        have = {generation.example_id for generation in found}
+        return [prompt for prompt in prompts if prompt.example_id not in have]
+
+    def keep(
+        self, prompts: list[Prompt], decoding: Decoding, generations: list[Generation]
+    ) -> None:
+        """Leave answers that were asked for to later runs."""
+        if self._cache is not None:
+            self._cache.keep(prompts, decoding, generations)
+
+    async def _commit(self, repeat: int, generations: list[Generation]) -> None:
+        self._store.add_generations(self.arm, repeat, generations)
         await self._places.acquire()
         task = asyncio.ensure_future(self.score(repeat, generations))
         self._under_way.add(task)
@@ -289,6 +321,8 @@ class _Writer:
 
     async def drain(self) -> None:
         """Wait for everything that is being scored."""
+        if self._cache is not None:
+            self._cache.flush()
         if self._under_way:
             await asyncio.gather(*self._under_way)
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from . import engine
+from .errors import BaftError
 from .loader import describe, listeners, tell
-from .records import Prompt
+from .records import Failure, Prompt, Scored
+from .store.cache import GenerationCache
 from .store.codec import to_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from .loader import Plugins
     from .protocols import Backend, Context, Metric, Role
-    from .records import Manifest, Scored
+    from .records import ArmManifest, Manifest
     from .store import RunStore
+    from .store.cache import ArmCache
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,31 +99,87 @@ def run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[
 
 async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[str]:
     problems = []
-    told = listeners(prepared.plugins, "baft_example_scored", prepared.warn)
-    folder = prepared.store.folder
+    cache = None
+    if not prepared.manifest.options.get("no_cache"):
+        cache = GenerationCache.of_project(prepared.project, prepared.warn)
     with engine.scoring_pool(prepared.job) as pool:
-        for name, backend in prepared.backends.items():
-
-            def scored(result: Scored, name: str = name) -> None:
-                if told is not None:
-                    told(run=folder, arm=name, scored=result)
-
+        for arm in prepared.manifest.arms:
+            kept = cache.of(arm) if cache is not None else None
             try:
-                await engine.run_arm(
-                    name,
-                    backend,
-                    prepared.job,
-                    prepared.store,
-                    pool,
-                    observe=observe,
-                    scored=scored if told is not None else None,
-                )
-            except* engine.ArmGone as group:
-                error = group.exceptions[0]
-                problems.append(f"{name} stopped answering: {error}")
+                problems += await _run_arm(prepared, arm, pool, kept, observe)
             finally:
-                await _close(backend, prepared.warn)
+                await _close(prepared.backends[arm.name], prepared.warn)
+    if cache is not None:
+        cache.close()
     return problems
+
+
+async def _run_arm(
+    prepared: Prepared,
+    arm: ArmManifest,
+    pool: Executor,
+    cache: ArmCache | None,
+    observe: Callable[[engine.Progress], None],
+) -> list[str]:
+    """Ask one arm for what is missing; returns what went wrong with it as a whole."""
+    store = prepared.store
+    told = listeners(prepared.plugins, "baft_example_scored", prepared.warn)
+    finished = len(store.finished(arm.name))
+
+    def scored(result: Scored) -> None:
+        if told is not None:
+            told(run=store.folder, arm=arm.name, scored=result)
+
+    try:
+        await engine.run_arm(
+            arm.name,
+            prepared.backends[arm.name],
+            prepared.job,
+            store,
+            pool,
+            cache=cache,
+            observe=observe,
+            scored=scored if told is not None else None,
+        )
+    except* engine.ArmGone as group:
+        problems = [f"{arm.name} stopped answering: {group.exceptions[0]}"]
+    else:
+        problems = []
+    if problems or len(store.finished(arm.name)) == finished:
+        return problems
+    if await _same_model(prepared, arm):
+        return []
+    if cache is not None:
+        cache.withdraw()
+    store.add_results(arm.name, (_void(*key) for key in sorted(store.finished(arm.name))))
+    return [f"{arm.name} is not the model it was when the run began; its scores are void."]
+
+
+async def _same_model(prepared: Prepared, arm: ArmManifest) -> bool:
+    """Whether the spec still names the model that the run began with.
+
+    A tag that was pulled anew, or an adapter that was trained again in the same folder, would mix
+    the answers of two models under one name.
+    """
+    given = prepared.context
+    options = {f.name: getattr(given, f.name) for f in fields(given)}
+    fresh = {name: value for name, value in options.items() if name not in ("open", "shared")}
+    try:
+        backend = prepared.plugins.open(
+            prepared.backends[arm.name].spec, prepared.plugins.context(**fresh)
+        )
+        now = backend.fingerprint()
+        await _close(backend, prepared.warn)
+    except BaftError as error:
+        prepared.warn(f"{arm.name} could not be checked at the end: {error.message}")
+        return True
+    return now == arm.fingerprint
+
+
+def _void(example_id: str, repeat: int) -> Scored:
+    reason = "The model was replaced by another one of this name while it was asked."
+    failure = Failure(example_id=example_id, stage="generate", reason=reason)
+    return Scored(example_id=example_id, repeat=repeat, failure=failure)
 
 
 async def _close(backend: Backend, warn: Callable[[str], None]) -> None:

@@ -56,6 +56,7 @@ class ReplayBackend:
             "path": str(self._path),
             "sha256": self._sha256,
             "outputs": len(self._outputs),
+            "cache": False,
         }
 
     async def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Generation]:

@@ -142,24 +142,31 @@ def _arm_report(
             mean_other=stats.mean(others) if others else None,
             n=parsed,
         ),
-        usage=_usage(rows, latencies, store.wall_s(arm.name)),
+        usage=_usage(rows, latencies, store.wall_s(arm.name), store.cached(arm.name)),
         audit=_audit(store, arm.name, metric, examples, scores, sources),
         selected_on=selected_on(list(examples.values()), manifest.dataset_sha256, sources),
     )
 
 
-def _usage(rows: Sequence[ScoreRow], latencies: Sequence[float], wall_s: float) -> Usage:
+def _usage(
+    rows: Sequence[ScoreRow],
+    latencies: Sequence[float],
+    wall_s: float,
+    cached: tuple[int, int],
+) -> Usage:
     completion = sum(row.completion_tokens or 0 for row in rows)
     answered = [row for row in rows if row.finish_reason is not None]
+    made = completion - cached[1]
     counted = bool(answered) and all(row.completion_tokens is not None for row in answered)
     return Usage(
         prompt_tokens=sum(row.prompt_tokens or 0 for row in rows),
         completion_tokens=completion,
         latency_p50_s=stats.percentile(latencies, 0.5),
         latency_p95_s=stats.percentile(latencies, 0.95),
-        tokens_per_s=completion / wall_s if completion and wall_s else None,
+        tokens_per_s=made / wall_s if made > 0 and wall_s else None,
         wall_s=wall_s,
         truncated=sum(row.finish_reason == "length" for row in rows),
+        cached=cached[0],
         tokens_per_example=completion / len(answered) if counted else None,
     )
 
@@ -199,11 +206,21 @@ def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:
         )
     if manifest.skipped:
         notes.append(f"{manifest.skipped} invalid lines of the dataset were skipped.")
+    if manifest.metric_version == 0:
+        notes.append(
+            f"The metric {manifest.metric} is experimental: its rules may change, and with them "
+            "every score."
+        )
     for arm in arms:
         if arm.usage.truncated:
             notes.append(
                 f"{arm.name}: {arm.usage.truncated} of {arm.expected} outputs were cut off by a "
                 "token limit."
+            )
+        if arm.usage.cached:
+            notes.append(
+                f"{arm.name}: {arm.usage.cached} of {arm.expected} answers came from the cache "
+                "(--no-cache asks again)."
             )
         if arm.selected_on:
             notes.append(f"{arm.name}: {arm.selected_on}.")

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from ..errors import BackendError, BaftError, Interrupted
 from . import (
     ask,
+    cache,
     compare,
     data,
     decide,
@@ -79,6 +80,7 @@ app.command("init")(init.init)
 app.command("plugins")(plugins.plugins)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
 
 
 def _version(wanted: bool) -> None:

@@ -31,6 +31,9 @@ def evaluate(
     retries: Annotated[int, typer.Option(help="Further tries after a passing fault.")] = 3,
     batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Ask again for what earlier runs were answered.")
+    ] = False,
     allow_download: Annotated[bool, typer.Option(help="Model hubs may be asked.")] = False,
     allow_pickle: Annotated[bool, typer.Option(help="Load pickled programs.")] = False,
     allow_invalid: Annotated[bool, typer.Option(help="Skip and count invalid lines.")] = False,
@@ -82,6 +85,7 @@ def evaluate(
         options={
             "device": device,
             "batch_size": batch_size,
+            "no_cache": no_cache,
             "allow_download": allow_download,
             "allow_pickle": allow_pickle,
         },

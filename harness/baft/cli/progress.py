@@ -84,6 +84,8 @@ def _note(progress: Progress) -> str:
     parts = []
     if progress.tokens:
         parts.append(f"{progress.tokens_per_s:.0f} tok/s")
+    if progress.cached:
+        parts.append(f"{progress.cached} cached")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.retried:

@@ -125,6 +125,20 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def byte_count(number: int) -> str:
+    """A size in powers of 1024, three digits at most.
+
+    >>> byte_count(123), byte_count(1536), byte_count(5 * 2**30)
+    ('123 B', '1.5 KiB', '5 GiB')
+    """
+    value = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1000 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.3g} {unit}"
+
+
 def moment(date: str) -> str:
     """An ISO 8601 time to the minute; anything else as it is.
 

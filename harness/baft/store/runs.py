@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS results (
     PRIMARY KEY (arm, example_id, repeat)
 );
 CREATE TABLE IF NOT EXISTS arm_times (arm TEXT NOT NULL, wall_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS arm_cached (arm TEXT NOT NULL, answers INTEGER NOT NULL, tokens INTEGER);
 """
 
 
@@ -204,6 +205,20 @@ class RunStore:
         """Seconds an arm took, over all its sittings."""
         row = self._db.execute("SELECT SUM(wall_s) FROM arm_times WHERE arm = ?", (arm,)).fetchone()
         return float(row[0] or 0.0)
+
+    def add_cached(self, arm: str, generations: Sequence[Generation]) -> None:
+        """Count answers of an arm that came from the cache, with their completion tokens."""
+        tokens = sum(g.completion_tokens or 0 for g in generations)
+        with self._writing() as db:
+            db.execute("INSERT INTO arm_cached VALUES (?,?,?)", (arm, len(generations), tokens))
+
+    def cached(self, arm: str) -> tuple[int, int]:
+        """Answers of an arm that came from the cache, and their completion tokens."""
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'arm_cached'").fetchone():
+            return 0, 0  # a store of before, opened for reading only
+        query = "SELECT SUM(answers), SUM(tokens) FROM arm_cached WHERE arm = ?"
+        answers, tokens = self._db.execute(query, (arm,)).fetchone()
+        return int(answers or 0), int(tokens or 0)
 
     def finished(self, arm: str) -> set[tuple[str, int]]:
         """(example id, repeat) of everything that has a score or a failure."""
