@@ -34,8 +34,13 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Register(Protocol[T_contra]):
     """Called by a plugin once for each thing it offers."""
 
-    def __call__(self, name: str, factory: Callable[..., T_contra]) -> None:
-        """Offer ``name``; ``factory`` makes it when it is used."""
+    def __call__(
+        self, name: str, factory: Callable[..., T_contra], *, experimental: bool = False
+    ) -> None:
+        """Offer ``name``; ``factory`` makes it when it is used.
+
+        ``experimental`` is what may still change; ``baft plugins`` says so.
+        """
         ...
 
 
@@ -91,7 +96,7 @@ class Backend(Protocol):
         """JSON-able facts for the report: provider, model, digest, quantization, versions.
 
         ``sampling`` says what shapes the draws beside the decoding; arms that differ in it are
-        noted in the report.
+        noted in the report. ``cache`` is False where answers cost nothing: they are not kept.
         """
         ...
 
@@ -272,7 +277,7 @@ class Metric(Protocol):
 
     @property
     def version(self) -> int:
-        """Raised whenever any score can change."""
+        """Raised whenever any score can change; 0 while experimental, which reports say."""
         ...
 
     @property
@@ -310,6 +315,21 @@ class Trainer(Protocol):
         """Write a model that a spec can open to ``output``; returns what training_info.json holds.
 
         ``log`` is told of each logged step: ``{"step", "total", "loss", "tokens_per_s", …}``.
+        """
+        ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """What a trainer may be besides: one that tells how long an example is before it trains."""
+
+    def token_counter(self, role: Role, base_model: str) -> Callable[[Example], int]:
+        """Counts the tokens of an example with a reference: prompt, answer and end token.
+
+        Nothing is fetched, no weights are loaded.
+
+        Raises:
+            DataError: there is no tokenizer at ``base_model``.
         """
         ...
 

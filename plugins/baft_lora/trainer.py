@@ -111,6 +111,18 @@ class LoraTrainer:
         _write_json(output / INFO, info)
         return info
 
+    def token_counter(self, role: baft.Role, base_model: str) -> Callable[[baft.Example], int]:
+        """Counts the tokens of an example as training would see it; only the tokenizer is loaded.
+
+        Raises:
+            DataError: there is no tokenizer, or one without an end token.
+        """
+        base = Path(base_model).expanduser()
+        if not base.is_dir():
+            base = sources.find_model(base_model, allow_download=False, point="name its folder")
+        tokenizer = _tokenizer(base)
+        return lambda example: len(_lesson(role, tokenizer, example).ids)
+
 
 def lessons(
     role: baft.Role, tokenizer: Any, examples: Sequence[baft.Example], options: Options
@@ -123,13 +135,9 @@ def lessons(
     made, unusable = [], []
     for example in examples:
         try:
-            target = role.target(example)
+            made.append(_lesson(role, tokenizer, example))
         except ValueError:
             unusable.append(example.id)
-            continue
-        prompt = prompt_ids(tokenizer, role.prompt(example).messages)
-        ids = (*prompt, *answer_ids(tokenizer, target))
-        made.append(Lesson(example_id=example.id, ids=ids, prompt_tokens=len(prompt)))
     if unusable:
         raise baft.DataError(
             f"{len(unusable)} of {len(examples)} examples have no reference to learn from: "
@@ -153,6 +161,18 @@ def lessons(
             "Give a greater --max-length.",
         )
     return cut
+
+
+def _lesson(role: baft.Role, tokenizer: Any, example: baft.Example) -> Lesson:
+    """One example as token ids, uncut.
+
+    Raises:
+        ValueError: it has no reference.
+    """
+    target = role.target(example)
+    prompt = prompt_ids(tokenizer, role.prompt(example).messages)
+    ids = (*prompt, *answer_ids(tokenizer, target))
+    return Lesson(example_id=example.id, ids=ids, prompt_tokens=len(prompt))
 
 
 def _some(ids: Sequence[str]) -> str:

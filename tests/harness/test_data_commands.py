@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from baft import BaftError, UsageError
 from baft.cli import main
-from baft.data import audit, draw, judge, repair, split
+from baft.data import DataAudit, Ruler, audit, draw, judge, repair, split
 from baft.loader import load_plugins
 
 SYNTHETIC = Path(__file__).parents[2] / "artifacts" / "synthetic"
@@ -64,6 +65,12 @@ VARIANTS = {
 }
 
 
+class Audited(NamedTuple):
+    found: DataAudit
+    verdicts: list
+    twins: list
+
+
 @pytest.fixture(scope="module")
 def plugins():
     return load_plugins()
@@ -85,8 +92,10 @@ def read(ba):
 
 @pytest.fixture
 def audited(plugins, ba):
-    def audited(*files, against=()):
-        return audit(files, ba, plugins.metric("ba_requirements"), against)
+    def audited(*files, against=(), **options):
+        metric = plugins.metric("ba_requirements")
+        with audit(files, ba, metric, iter(against), **options) as found:
+            return Audited(found, list(found.verdicts()), list(found.twins()))
 
     return audited
 
@@ -121,7 +130,9 @@ def test_every_variant_gets_its_verdict(variant, read, audited):
     [(b"\xff\n", "can't decode byte 0xff"), (b"{\n", "not valid JSON"), (b"[]\n", "a list")],
 )
 def test_a_line_that_is_no_row_is_a_verdict_not_a_crash(raw, problem, read, audited):
-    assert problem in audited(read(raw, clean())).invalid[0].problem
+    found, verdicts, _ = audited(read(raw, clean()))
+    assert problem in verdicts[0].problem
+    assert (found.invalid, verdicts[1].problem) == (1, "")
 
 
 SENTENCE = "a club of {} readers wants to lend old novels and swap notes by post every week"
@@ -153,11 +164,12 @@ def test_twins_are_found_within_a_file_between_files_and_against(
         audited(other, against=one),
     ):
         assert [twin.kind for twin in found.twins] == ([kind] if kind else [])
-        assert found.is_clean == (kind is None)
+        assert found.found.is_clean == (kind is None)
 
 
 def test_twins_within_the_file_audited_against_are_its_own_affair(read, audited):
-    assert audited(read(clean("tea")), against=read(clean(), clean(), file="known")).is_clean
+    known = read(clean(), clean(), file="known")
+    assert audited(read(clean("tea")), against=known).found.is_clean
 
 
 def test_a_line_names_its_twin_in_every_earlier_file(read, audited):
@@ -176,14 +188,14 @@ def test_references_below_the_attainable_maximum_are_named_worst_first(read, aud
     poor = clean("tea")
     del poor["requirements"]["constraints"]
     short = {"concept": "x", "requirements": {"title": "y"}}
-    (scores,) = audited(read(clean(), poor, short, {"concept": "no reference"})).scores
+    (scores,) = audited(read(clean(), poor, short, {"concept": "no reference"})).found.scores
     assert (scores.n, scores.below_max) == (3, 2)
     assert [low.line for low in scores.worst] == [3, 2]
 
 
 def test_tags_with_two_to_twelve_values_are_balanced_and_lengths_are_by_field(read, audited):
     rows = [clean(f"w{i}x", lang="es" if i < 5 else "en", n=i, one="1") for i in range(20)]
-    (file,) = audited(read(*rows)).files
+    (file,) = audited(read(*rows)).found.files
     assert file.tags == {"lang": {"en": 15, "es": 5}}
     spread = file.lengths["functional_requirements"]
     assert (spread.unit, spread.n, spread.min, spread.median, spread.max) == (
@@ -194,6 +206,16 @@ def test_tags_with_two_to_twelve_values_are_balanced_and_lengths_are_by_field(re
         2,
     )
     assert file.lengths["concept"].unit == "characters"
+
+
+def test_examples_longer_than_the_ruler_allows_are_named_longest_first(read, audited):
+    ruler = Ruler(max_length=13, measure=lambda example: len(example.inputs["concept"]))
+    rows = [{"concept": "x" * n, "requirements": document(f"w{n}x")} for n in (9, 20, 13, 14)]
+    found = audited(read(*rows, {"concept": "y" * 99}), ruler=ruler).found
+    (lengths,) = found.lengths
+    assert (lengths.spread.n, lengths.spread.max, lengths.over) == (4, 20, 2)
+    assert [(long.line, long.tokens) for long in lengths.longest] == [(2, 20), (4, 14)]
+    assert not found.is_clean
 
 
 # fix
@@ -242,34 +264,34 @@ FIXES = [
 
 @pytest.mark.parametrize(("row", "fixed"), FIXES)
 def test_fix_repairs_the_form_and_nothing_else(row, fixed, read, ba):
-    result = repair(read(row), ba)
-    assert json.loads(result.lines[0].raw) == fixed
-    assert bool(result.changed) == (row != fixed)
-    assert repair(result.lines, ba).changed == ()
+    (result,) = repair(read(row), ba)
+    assert json.loads(result.after.raw) == fixed
+    assert result.is_changed == (row != fixed)
+    (again,) = repair([result.after], ba)
+    assert not again.is_changed
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_fix_leaves_or_drops_what_no_repair_makes_valid(variant, read, ba):
+def test_fix_leaves_what_no_repair_makes_valid(variant, read, ba):
     row, problem = VARIANTS[variant]
-    lines = read(clean("tea"), row)
-    left, dropped = repair(lines, ba), repair(lines, ba, drop_invalid=True)
-    assert [problem in line.problem for line in left.invalid] == ([True] if problem else [])
-    assert (len(left.lines), len(dropped.lines)) == (2, 1 if problem else 2)
+    (result,) = repair(read(row), ba)
+    assert problem in result.after.problem
+    assert result.is_invalid == bool(problem)
     if problem:
-        assert left.lines[1].raw == lines[1].raw
+        assert result.after.raw == result.before.raw
 
 
 def test_a_line_without_need_of_repair_keeps_its_bytes_and_its_end(read, ba):
     odd = b'{"concept" :  "caf\\u00e9", "requirements": {"title": 1e0}}\r\n'
     ok = b'{"concept" :  "caf\\u00e9"}\r\n'
     mended = b'{"Concept": "caf\\u00e9"}\r\n'
-    lines = repair(read(odd, ok, mended), ba).lines
-    assert [line.raw for line in lines] == [odd, ok, '{"concept": "café"}\r\n'.encode()]
+    repairs = repair(read(odd, ok, mended), ba)
+    assert [one.after.raw for one in repairs] == [odd, ok, '{"concept": "café"}\r\n'.encode()]
 
 
 def test_half_a_surrogate_pair_survives_a_repair(read, ba):
-    (line,) = repair(read(b'{"Concept": "x\\ud800"}\n'), ba).lines
-    assert line.raw == b'{"concept": "x\\ud800"}\n'
+    (result,) = repair(read(b'{"Concept": "x\\ud800"}\n'), ba)
+    assert result.after.raw == b'{"concept": "x\\ud800"}\n'
 
 
 def test_a_role_that_repairs_nothing_is_an_error(role):
@@ -284,40 +306,40 @@ GROUPS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from("abc")), min_size
 
 @given(GROUPS, st.data(), st.integers(0, 5))
 def test_a_draw_takes_whole_groups_and_no_more_than_asked(shape, data, seed):
-    groups, start = [], 0
-    for size, _ in shape:
-        groups.append(list(range(start, start + size)))
-        start += size
-    strata = [stratum for _, stratum in shape]
-    count = data.draw(st.integers(1, start - 1))
+    groups = [group for group, (size, _) in enumerate(shape) for _ in range(size)]
+    strata = [ord(stratum) for _, stratum in shape]
+    count = data.draw(st.integers(1, len(groups) - 1))
     chosen = draw(groups, strata, count, seed)
     assert chosen == draw(groups, strata, count, seed)
-    assert len(chosen) <= count
-    assert all(chosen.isdisjoint(g) or chosen.issuperset(g) for g in groups)
-    left = [len(g) for g in groups if chosen.isdisjoint(g)]
-    assert min(left) > count - len(chosen)  # nothing more would have fitted
+    assert len(chosen) == len(groups)
+    assert sum(chosen) <= count
+    whole = [
+        {held for held, of in zip(chosen, groups, strict=True) if of == g} for g in set(groups)
+    ]
+    assert all(len(held) == 1 for held in whole)
+    left = [size for (size, _), held in zip(shape, whole, strict=True) if held == {0}]
+    assert min(left) > count - sum(chosen)  # nothing more would have fitted
 
 
-@given(st.lists(st.sampled_from("abc"), min_size=2, max_size=60), st.data())
+@given(st.lists(st.sampled_from([0, 1, 2]), min_size=2, max_size=60), st.data())
 def test_a_draw_without_near_duplicates_is_exact_and_in_proportion(strata, data):
     count = data.draw(st.integers(1, len(strata) - 1))
-    chosen = draw([[i] for i in range(len(strata))], strata, count, 1)
-    assert len(chosen) == count
+    chosen = draw(range(len(strata)), strata, count, 1)
+    assert sum(chosen) == count
     for stratum in set(strata):
         quota = strata.count(stratum) * count / len(strata)
-        assert abs(sum(strata[i] == stratum for i in chosen) - quota) < 1
+        held = sum(h for h, of in zip(chosen, strata, strict=True) if of == stratum)
+        assert abs(held - quota) < 1
 
 
-def test_a_split_is_seeded_keeps_order_and_near_duplicates_together(read):
+def test_a_split_is_seeded_and_keeps_near_duplicates_together(read):
     rows = [clean(f"w{i // 2}x", number=i) for i in range(20)]
     lines = read(*rows)
-    train, val = split(lines, 6, seed=3)
-    assert sorted([*train, *val], key=lambda line: line.number) == lines
-    assert [line.number for line in val] == sorted(line.number for line in val)
-    assert len(val) == 6
-    assert {line.example.id for line in train}.isdisjoint({line.example.id for line in val})
-    assert split(lines, 6, seed=3) == (train, val)
-    assert any(split(lines, 6, seed=seed) != (train, val) for seed in range(4, 9))
+    found = split(iter(lines), 6, seed=3)
+    assert (found.n, found.wanted, len(found.held_out)) == (6, 6, 20)
+    assert found.held_out[::2] == found.held_out[1::2]
+    assert split(lines, 0.3, seed=3) == found
+    assert any(split(lines, 6, seed=seed) != found for seed in range(4, 9))
 
 
 @pytest.mark.parametrize(
@@ -328,6 +350,7 @@ def test_a_split_is_seeded_keeps_order_and_near_duplicates_together(read):
         ([clean(), clean("tea")], 0, (), "cannot be set apart"),
         ([clean(lang="en"), clean("tea")], 1, ("lnag",), "Did you mean 'lang'"),
         ([clean(), clean(), clean(), clean()], 2, (), "must stay together"),
+        ([clean(), clean("tea")], 0.1, (), "cannot be set apart"),
     ],
 )
 def test_what_cannot_be_split_is_an_error(rows, count, tags, message, read):
@@ -410,24 +433,45 @@ def test_a_mark_at_the_start_and_a_missing_end_belong_to_the_file(baft, tmp_path
     assert sorted(got) == sorted(lines)
 
 
-def test_fix_shows_a_diff_reports_what_it_cannot_and_writes_when_told(baft, write_lines, tmp_path):
+def test_fix_shows_a_diff_and_writes_nothing_unless_told(baft, write_lines, tmp_path):
     path = write_lines("d.jsonl", [clean(), ids("FR1"), VARIANTS["D meta only"][0]])
-    code, out, err = baft("fix", path, "--output", "new.jsonl", "--dry-run")
+    before = path.read_bytes()
+    code, out, err = baft("fix", path)
     assert code == 2
     assert '-        "id": "FR1",' in out
     assert '+        "id": "FR001",' in out
     assert "d.jsonl, line 3: cannot be repaired: requirements holds meta" in err
-    assert not (tmp_path / "new.jsonl").exists()
+    assert "3 lines; nothing was written" in err
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["d.jsonl"]
+
+
+def test_fix_writes_another_file_or_the_file_itself(baft, write_lines):
+    path = write_lines("d.jsonl", [clean(), ids("FR1"), VARIANTS["D meta only"][0]])
     code, _, err = baft("fix", path, "--output", "new.jsonl", "--drop-invalid")
     assert code == 0
     assert "1 changed, 1 dropped, 2 lines in new.jsonl" in err
     assert baft("audit", "new.jsonl")[0] == 0
     assert "exists already" in baft("fix", path, "--output", "new.jsonl")[2]
+    assert "is the dataset itself" in baft("fix", path, "--output", path, "--force")[2]
+    assert "Choose one" in baft("fix", path, "--output", "x.jsonl", "--in-place")[2]
     code, out, _ = baft("fix", path, "--output", "new.jsonl", "--force", "--json")
-    assert (code, json.loads(out)["changed"], json.loads(out)["invalid"][0]["line"]) == (2, [2], 3)
+    found = json.loads(out)
+    assert (code, found["changed"], found["invalid"]) == (2, 1, 1)
+    assert [(f["line"], f["changed"]) for f in found["findings"]] == [(2, True), (3, False)]
+    assert baft("fix", path, "--in-place", "--drop-invalid", "-q")[0] == 0
+    assert path.read_text() == (path.parent / "new.jsonl").read_text().rpartition('{"concept"')[0]
 
 
-@pytest.mark.parametrize("command", [("audit",), ("stats",), ("split", "--output", "o")])
+def test_fix_that_would_leave_nothing_leaves_the_file(baft, write_lines):
+    path = write_lines("d.jsonl", [VARIANTS["D meta only"][0]])
+    before = path.read_bytes()
+    code, _, err = baft("fix", path, "--in-place", "--drop-invalid")
+    assert (code, path.read_bytes()) == (2, before)
+    assert "none would be left" in err
+
+
+@pytest.mark.parametrize("command", [("audit",), ("stats",), ("fix",), ("split", "--output", "o")])
 def test_an_empty_or_missing_file_is_an_error_that_names_it(command, baft, write_lines):
     path = write_lines("empty.jsonl", ["\n", "  \n"])
     name, *options = command

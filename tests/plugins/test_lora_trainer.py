@@ -315,3 +315,12 @@ def test_a_base_in_the_same_project_is_named_by_a_relative_path(base, tmp_path):
     assert LocalBackend.open_adapter(str(adapter), context).describe()["base"] == (
         "../../models/tiny"
     )
+
+
+def test_lengths_are_counted_as_training_counts_them(base):
+    options = Options.read({"base_model": str(base), "max_length": 10_000})
+    counted = LoraTrainer().token_counter(Echo(), str(base))
+    taught = lessons(Echo(), loading.load_tokenizer(base), TRAIN, options)
+    assert [counted(example) for example in TRAIN] == [len(lesson.ids) for lesson in taught]
+    with pytest.raises(baft.DataError, match="does not exist"):
+        LoraTrainer().token_counter(Echo(), "./nowhere")

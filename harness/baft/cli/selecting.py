@@ -79,13 +79,20 @@ def _split(
 ) -> tuple[tuple[Example, ...], tuple[Example, ...], list[str]]:
     from .. import data
 
-    lines = data.read(path, role)
+    lines = tuple(data.read(path, role))
     if len(lines) < 2:
         raise UsageError(
             f"{path} holds one example, which cannot be split.", "Name others with --val."
         )
     tags = list(data.describe(lines, role).tags)
     count = max(1, round(SHARE * len(lines)))
-    halves = data.split(lines, count, seed=seed, stratify=tags)
-    fit, select = (tuple(one.example for one in half if one.example) for half in halves)
+    held_out = data.split(lines, count, seed=seed, stratify=tags).held_out
+    fit, select = (
+        tuple(
+            line.example
+            for line, part in zip(lines, held_out, strict=True)
+            if part == which and line.example is not None
+        )
+        for which in (0, 1)
+    )
     return fit, select, tags

@@ -9,6 +9,7 @@ from ..errors import DataError
 from ..store.datasets import parse_row, raw_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ..protocols import Role
@@ -30,16 +31,18 @@ class Line:
     """The reason then, as one clause."""
 
 
-def read(path: Path, role: Role) -> tuple[Line, ...]:
-    """The lines of a file that are not blank, valid or not.
+def read(path: Path, role: Role) -> Iterator[Line]:
+    """The lines of a file that are not blank, valid or not, one by one.
 
     Raises:
-        DataError: the file is missing, cannot be read, or holds no line.
+        DataError: the file is missing, cannot be read, or held no line.
     """
-    lines = tuple(judge(str(path), number, raw, role) for number, raw in raw_lines(path))
-    if not lines:
+    empty = True
+    for number, raw in raw_lines(path):
+        empty = False
+        yield judge(str(path), number, raw, role)
+    if empty:
         raise DataError(f"{path} holds no line.", "A dataset has one JSON object a line.")
-    return lines
 
 
 def judge(file: str, number: int, raw: bytes, role: Role) -> Line:

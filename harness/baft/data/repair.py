@@ -1,4 +1,4 @@
-"""Lines repaired by their role, what cannot be repaired left as it is or left out."""
+"""Lines repaired by their role, what cannot be repaired left as it is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, UsageError
+from ..errors import UsageError
 from ..protocols import Fixer
 from ..store.codec import plain
 from ..store.datasets import parse_row
 from .lines import Line, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ..protocols import Role
 
@@ -21,37 +21,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repaired:
-    """A dataset after its repair."""
+class Repair:
+    """One line before and after its repair."""
 
-    lines: tuple[Line, ...]
-    """In the order of the file; byte for byte as they were where nothing was to be repaired."""
-    changed: tuple[tuple[Line, Line], ...]
-    """Before and after."""
-    invalid: tuple[Line, ...]
-    """What could not be repaired; left out of ``lines`` where that was asked."""
+    before: Line
+    after: Line
+    """Byte for byte as it was where nothing was to be repaired."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Something was repaired."""
+        return self.before.raw != self.after.raw
+
+    @property
+    def is_invalid(self) -> bool:
+        """It could not be made valid."""
+        return self.after.example is None
 
 
-def repair(lines: Sequence[Line], role: Role, *, drop_invalid: bool = False) -> Repaired:
-    """Let the role repair the lines.
+def repair(lines: Iterable[Line], role: Role) -> Iterator[Repair]:
+    """Let the role repair the lines, one by one.
 
     Raises:
         UsageError: the role repairs nothing.
-        DataError: no line would be left.
     """
     if not isinstance(role, Fixer):
         raise UsageError(f"The role {role.name!r} does not repair its lines.", "Mend them by hand.")
-    fixed = [_repaired(line, role, role.fix) for line in lines]
-    left = tuple(line for line in fixed if line.example is not None or not drop_invalid)
-    if not left:
-        raise DataError(
-            "No line is valid, so none would be left.", "See the reasons without --drop-invalid."
-        )
-    return Repaired(
-        lines=left,
-        changed=tuple((a, b) for a, b in zip(lines, fixed, strict=True) if a.raw != b.raw),
-        invalid=tuple(line for line in fixed if line.example is None),
-    )
+    return (Repair(before=line, after=_repaired(line, role, role.fix)) for line in lines)
 
 
 def _repaired(line: Line, role: Role, fix: Callable[[Row], Row]) -> Line:

@@ -1,0 +1,13 @@
+"""``baft data``: one file a command."""
+
+from __future__ import annotations
+
+import typer
+
+from . import audit, fix, split, stats
+
+app = typer.Typer(no_args_is_help=True, help="Check, describe, repair, split and make datasets.")
+app.command("audit")(audit.audit)
+app.command("stats")(stats.stats)
+app.command("fix")(fix.fix)
+app.command("split")(split.split)
