@@ -49,6 +49,8 @@ class PluginInfo:
     module: str
     offers: tuple[str, ...] = ()
     """What it registered, such as ``backends:ollama``."""
+    experimental: tuple[str, ...] = ()
+    """Those of its offers that may still change."""
     hooks: tuple[str, ...] = ()
     """The other hooks that it implements."""
     problem: str = ""
@@ -61,6 +63,7 @@ class Offer:
 
     plugin: str
     factory: Callable[..., Any]
+    experimental: bool = False
 
 
 @dataclass(slots=True)
@@ -257,7 +260,13 @@ def _load(plugins: Plugins, name: str, found: list[tuple[Any, str]]) -> PluginIn
         return PluginInfo(**info, problem=describe(error))
     callers = plugins.manager.get_hookcallers(module) or []
     hooks = sorted(c.name for c in callers if not c.name.startswith("baft_register_"))
-    return PluginInfo(**info, offers=tuple(offers), hooks=tuple(hooks))
+    untried = [
+        f"{kind}:{thing}"
+        for kind in KINDS
+        for thing, offer in plugins.offers[kind].items()
+        if offer.plugin == name and offer.experimental
+    ]
+    return PluginInfo(**info, offers=tuple(offers), experimental=tuple(untried), hooks=tuple(hooks))
 
 
 def _collect(plugins: Plugins, name: str, module: Any) -> list[str]:
@@ -267,7 +276,13 @@ def _collect(plugins: Plugins, name: str, module: Any) -> list[str]:
     offered: list[str] = []
     for kind in KINDS:
 
-        def register(thing: str, factory: Callable[..., Any], kind: str = kind) -> None:
+        def register(
+            thing: str,
+            factory: Callable[..., Any],
+            *,
+            experimental: bool = False,
+            kind: str = kind,
+        ) -> None:
             if not isinstance(thing, str) or not thing or not callable(factory):
                 raise PluginError(f"register() of {kind} needs a name and a factory")
             here = plugins.offers[kind]
@@ -277,7 +292,7 @@ def _collect(plugins: Plugins, name: str, module: Any) -> list[str]:
                     f"{kind.removesuffix('s').replace('_', ' ')} {thing!r}."
                 )
             else:
-                here[thing] = Offer(plugin=name, factory=factory)
+                here[thing] = Offer(plugin=name, factory=factory, experimental=experimental)
             offered.append(f"{kind}:{thing}")
 
         manager.subset_hook_caller(f"baft_register_{kind}", others)(register=register)

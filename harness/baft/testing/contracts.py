@@ -221,7 +221,10 @@ def check_metric(metric: Metric, cases: Iterable[tuple[Example, Prediction]]) ->
         AssertionError: the first promise that is broken.
     """
     _must(bool(metric.name), "name is empty")
-    _must(_is_count(metric.version), "version must be an integer of at least 1")
+    _must(
+        metric.version == 0 or _is_count(metric.version),
+        "version must be an integer of at least 1, or 0 while experimental",
+    )
     _must(isinstance(metric.higher_is_better, bool), "higher_is_better must be True or False")
     _must(math.isfinite(metric.attainable_max), "attainable_max must be finite")
     _check_json(dict(metric.components), "components")
