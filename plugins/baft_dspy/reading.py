@@ -119,7 +119,7 @@ def _unpickle(path: Path) -> Any:
         with path.open("rb") as stream:
             value = cloudpickle.load(stream)
         return value if isinstance(value, dict) else value.dump_state()
-    except Exception as error:  # border: a pickle can raise anything
+    except Exception as error:  # border: plugin call, as a pickle runs code from elsewhere
         raise DataError(
             f"{path} ({path.stat().st_size} bytes) could not be unpickled: "
             f"{type(error).__name__}: {error}.",

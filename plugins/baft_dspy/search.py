@@ -173,7 +173,7 @@ class _Proposer(GroundedProposer):  # type: ignore[misc]  # dspy is not typed
     def propose_instruction_for_predictor(self, *arguments: Any, **options: Any) -> str:
         try:
             return str(super().propose_instruction_for_predictor(*arguments, **options)).strip()
-        except Exception:  # border: a proposal that failed, which is counted where it did
+        except Exception:  # border: plugin call (DSPy's proposer); counted, and told
             self.dropped += 1
             return ""
 

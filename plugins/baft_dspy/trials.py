@@ -165,7 +165,7 @@ class Trials:
         (future,) = self._batcher.run(lambda one: self._answer(program, one), [asking])
         try:
             return future.result()  # type: ignore[no-any-return]
-        except Exception as error:  # border: it is asked again, and counted, with the others
+        except Exception as error:  # border: single example; asked, and counted, again later
             if getattr(error, "gone", False):
                 self.journal.note(original.id, error)
             return None
@@ -216,7 +216,7 @@ class Trials:
         try:
             read = self.role.parse(prediction._generation, self._extraction)
             return self.metric.score(original, read)
-        except Exception as error:
+        except Exception as error:  # border: single example; noted here, raised on
             self.journal.note(original.id, error)
             raise
 

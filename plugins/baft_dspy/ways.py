@@ -52,7 +52,7 @@ class _Watch(BaseCallback):  # type: ignore[misc]  # dspy is not typed
                 self._trials.judge(program, devset)
             elif self._trials.scored(program_sha256(program)) is None:
                 self._trials(program, devset)
-        except Exception as error:  # border: DSPy would only log it
+        except Exception as error:  # border: plugin call; DSPy would log it and go on
             raise Stopped(error) from error
         self._trials.journal.counting = False
 

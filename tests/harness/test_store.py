@@ -24,7 +24,7 @@ from baft import (
 from baft.replay import ReplayBackend
 from baft.store import RunStore, find_benchmark, new_run_id, read_dataset, write_atomic
 from baft.store.benchmarks import Benchmark, check_dataset, read_benchmark
-from baft.store.codec import from_data, to_data, to_json
+from baft.store.codec import from_data, read_json, to_data, to_json
 from baft.store.files import write_atomic_with
 
 # --- datasets ---
@@ -314,3 +314,15 @@ def test_the_manifest_survives_a_round_trip(tmp_path, make_manifest):
 
 def test_run_ids_sort_by_time_and_differ():
     assert new_run_id("x") != new_run_id("x")
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "1" * 5_000, b"\xff".decode("latin-1")])
+def test_json_that_cannot_be_read_is_bad_data_whatever_is_wrong_with_it(tmp_path, text):
+    path = tmp_path / "run.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"run\.json, line 1: not valid JSON"):
+        read_json(path, "run")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"run\.json could not be read"):
+        read_json(path, "run")

@@ -96,7 +96,11 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"There is no {what} at {path}.", "Check the path.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DataError(
+            f"{path} could not be read: {error.strerror}.", f"Is it really a {what}?"
+        ) from error
+    except (ValueError, RecursionError) as error:  # not JSON or UTF-8, a huge number, too deep
         line = getattr(error, "lineno", 1)
         raise DataError(
             f"{path}, line {line}: not valid JSON ({error}).", f"Is it really a {what}?"

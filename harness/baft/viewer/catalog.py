@@ -110,10 +110,8 @@ def _read(id_: str, folder: Path) -> RunLine:
         manifest = read_manifest(folder)
         with RunReader.reading(folder) as store:
             tallies, decision = store.tallies(), store.decision_if_any()
-    except BaftError as error:
+    except (BaftError, OSError) as error:
         return RunLine(id=id_, state="broken", problem=str(error))
-    except Exception as error:  # border: whatever a folder from elsewhere holds
-        return RunLine(id=id_, state="broken", problem=f"{type(error).__name__}: {error}")
     arms = arm_lines(manifest, tallies)
     return RunLine(
         id=id_,
