@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from baft import Decoding, Example, Field, Generation, Prediction, Prompt, Score
@@ -37,6 +38,14 @@ class Steps:
     def score(self, example: Example, prediction: Prediction) -> Score:
         return Score(value=prediction.fields.get("steps", "").count("-") / 16)
 
+
+ECHO: Any = SimpleNamespace(
+    name="echo",
+    task="Say it again.",
+    inputs=(Field(name="word", description="a word"),),
+    outputs=(Field(name="title", description="it"), Field(name="tail", description="its end")),
+)
+"""What a program needs of a role to be built; it reads no answers."""
 
 ROLE: Any = Cook()
 METRIC: Any = Steps()

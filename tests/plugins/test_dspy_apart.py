@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 import threading
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from baft import Context, Decoding, Field, Generation, Policy, Prompt
+from baft import Context, Decoding, Generation, Policy, Prompt
 from baft.engine import Job, run_arm, scoring_pool
 from baft.loader import load_plugins
 from baft.records import ArmManifest, Limits, Manifest
@@ -23,16 +23,8 @@ dspy = pytest.importorskip("dspy")
 
 from baft_dspy import program  # noqa: E402
 from baft_dspy.backend import open_backend  # noqa: E402
+from cook import ECHO as ROLE  # noqa: E402
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-ROLE: Any = SimpleNamespace(
-    name="echo",
-    task="Say it again.",
-    inputs=(Field(name="word", description="a word"),),
-    outputs=(Field(name="title", description="it"), Field(name="tail", description="its end")),
-)
 FIELDS = {
     "title": "Appointments for a clinic",
     "description": "Patients book, move and cancel appointments: by phone or in the browser. " * 2,
@@ -154,7 +146,7 @@ def test_the_caches_of_dspy_are_not_touched(tmp_path: Path):
         **os.environ,
         "HOME": str(home),
         "DSPY_CACHEDIR": str(tmp_path / "cache"),
-        "PYTHONPATH": os.path.dirname(__file__),
+        "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2])),
     }
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +16,6 @@ from baft import (
     BackendError,
     Context,
     Decoding,
-    Field,
     Generation,
     Message,
     Prompt,
@@ -31,17 +29,12 @@ from baft_dspy import lm as lms  # noqa: E402
 from baft_dspy import program  # noqa: E402
 from baft_dspy.backend import open_backend  # noqa: E402
 from baft_dspy.batcher import Asking, Batcher  # noqa: E402
+from cook import ECHO as ROLE  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ROLE: Any = SimpleNamespace(
-    name="echo",
-    task="Say it again.",
-    inputs=(Field(name="word", description="a word"),),
-    outputs=(Field(name="title", description="it"), Field(name="tail", description="its end")),
-)
 DECODING = Decoding(temperature=3.5, max_tokens=99, seed=5, num_ctx=123)
 
 
