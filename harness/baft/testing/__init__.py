@@ -8,7 +8,8 @@ from __future__ import annotations
 from .answers import Answer, Asked, Fault, failing_first
 from .contracts import check_backend, check_metric, check_role, prompt_of
 from .fake_backend import FakeBackend
-from .fake_ollama import FakeModel, FakeOllama
+from .fake_models import FakeModel
+from .fake_ollama import FakeOllama
 from .fake_openai import FakeOpenAI
 
 __all__ = [

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..records import digest
 from .answers import Answer, Answers, limited
+from .fake_models import FakeModel, FakeModels
 from .fake_server import FakeServer, as_json, hang_up, line, pieces, send
 
 if TYPE_CHECKING:
@@ -24,32 +23,27 @@ VERSION = "0.34.1"
 WHEN = "2026-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakeModel:
-    """A model that is installed on the fake server."""
-
-    weights: str = "weights"
-    """Stands for the weights; the digest is made of it and of the rest."""
-    template: str = "{{ .System }} [INST] {{ .Prompt }} [/INST]"
-    parameters: tuple[str, ...] = ('stop "[INST]"', 'stop "[/INST]"')
-    """Lines as ``/api/show`` gives them, there in another order each time."""
-    quantization: str = "Q4_0"
-
-    @property
-    def digest(self) -> str:
-        """What ``/api/tags`` says."""
-        return digest([self.weights, self.template, list(self.parameters), self.quantization])
-
-
 class FakeOllama(FakeServer):
-    """Answers ``/api/chat`` and ``/api/generate``, streamed or whole, and what is asked beside."""
+    """Answers ``/api/chat`` and ``/api/generate``, streamed or whole, and what is asked beside.
+
+    Models may be uploaded and made; ``version`` says which quantizations it knows, ``mlx`` whether
+    it can import safetensors where that version does so for MLX.
+    """
 
     def __init__(
-        self, answers: Answers = "An answer.", *, models: Mapping[str, FakeModel] | None = None
+        self,
+        answers: Answers = "An answer.",
+        *,
+        models: Mapping[str, FakeModel] | None = None,
+        version: str = VERSION,
+        mlx: bool = True,
     ) -> None:
         super().__init__(answers)
-        self.models = dict(models or {"mistral:7b-instruct": FakeModel()})
+        installed = models or {"mistral:7b-instruct": FakeModel()}
+        self.store = FakeModels(installed, version=version, mlx=mlx)
+        self.models = self.store.models
         """By full name, tag included; may be changed between requests."""
+        self._version_told = version
         self._random = random.Random(0)
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -60,13 +54,16 @@ class FakeOllama(FakeServer):
             web.post("/api/chat", self._generate),
             web.post("/api/generate", self._generate),
             web.post("/api/show", self._show),
+            web.head("/api/blobs/{digest}", self.store.has_blob),
+            web.post("/api/blobs/{digest}", self.store.add_blob),
+            web.post("/api/create", self.store.create),
             web.get("/api/tags", self._tags),
             web.get("/api/ps", self._tags),
             web.get("/api/version", self._version),
         ]
 
     async def _version(self, request: web.Request) -> web.Response:
-        return as_json({"version": VERSION})
+        return as_json({"version": self._version_told})
 
     async def _tags(self, request: web.Request) -> web.Response:
         models = [
