@@ -20,6 +20,7 @@ from . import (
     diff,
     doctor,
     evaluate,
+    export,
     history,
     init,
     optimize,
@@ -71,6 +72,7 @@ app.command("report")(report.report)
 app.command("view")(view.view)
 app.command("train")(train.train)
 app.command("optimize")(optimize.optimize)
+app.command("export")(export.export)
 app.command("promote")(promote.promote)
 app.command("rollback")(rollback.rollback)
 app.command("history")(history.history)
