@@ -108,7 +108,7 @@ async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -
             try:
                 problems += await _run_arm(prepared, arm, pool, kept, observe)
             finally:
-                await _close(prepared.backends[arm.name], prepared.warn)
+                await close(prepared.backends[arm.name], prepared.warn)
     if cache is not None:
         cache.close()
     return problems
@@ -169,7 +169,7 @@ async def _same_model(prepared: Prepared, arm: ArmManifest) -> bool:
             prepared.backends[arm.name].spec, prepared.plugins.context(**fresh)
         )
         now = backend.fingerprint()
-        await _close(backend, prepared.warn)
+        await close(backend, prepared.warn)
     except BaftError as error:
         prepared.warn(f"{arm.name} could not be checked at the end: {error.message}")
         return True
@@ -182,7 +182,8 @@ def _void(example_id: str, repeat: int) -> Scored:
     return Scored(example_id=example_id, repeat=repeat, failure=failure)
 
 
-async def _close(backend: Backend, warn: Callable[[str], None]) -> None:
+async def close(backend: Backend, warn: Callable[[str], None]) -> None:
+    """Give back what a backend holds; what goes wrong in it changes nothing."""
     try:
         await backend.close()
     except Exception as error:  # border: plugin call

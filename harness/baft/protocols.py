@@ -267,6 +267,15 @@ class Fixer(Protocol):
         ...
 
 
+@runtime_checkable
+class RowWriter(Protocol):
+    """What a role may be besides: one whose rows are not ``{"input", "output"}`` and tags."""
+
+    def row(self, example: Example) -> Mapping[str, Any]:
+        """The row that ``Role.example`` reads as this example, which has a reference."""
+        ...
+
+
 class Metric(Protocol):
     """A function from example and prediction to a score."""
 

@@ -108,6 +108,13 @@ class BusinessAnalyst:
         """The row with its form repaired, see ``fixing``."""
         return fix_row(row)
 
+    def row(self, example: Example) -> dict[str, Any]:
+        """The row ``{"concept", "requirements"}`` and tags that is read as this example."""
+        tags = dict(example.tags)
+        requirements = {**(example.reference or {}), **tags.pop("requirements", {})}
+        own = {} if example.id == example_id(example.inputs) else {"id": example.id}
+        return {**own, **example.inputs, "requirements": requirements, **tags}
+
     def prompt(self, example: Example) -> Prompt:
         """One user message; its head is the same for every example."""
         content = render(example.inputs["concept"])

@@ -91,6 +91,11 @@ class QualityReporter:
             tags={name: value for name, value in tags.items() if name not in taken},
         )
 
+    def row(self, example: Example) -> dict[str, Any]:
+        """The row ``{"input", "report"}`` and tags that is read as this example."""
+        inputs, report = dict(example.inputs), example.reference
+        return {**example.tags, "id": example.id, "input": inputs, "report": report}
+
     def prompt(self, example: Example) -> Prompt:
         """One user message; its head is the same for every example."""
         told = "\n\n".join(

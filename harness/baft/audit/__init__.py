@@ -11,10 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Audit
-from .answers import SAMPLE, Answer, floor, near_copies, relevance, training_copies
+from .answers import (
+    SAME_ANSWER,
+    SAMPLE,
+    Answer,
+    floor,
+    near_copies,
+    own_ranks,
+    relevance,
+    training_copies,
+)
 from .leaks import leaks, selected_on
 from .nulls import null_arms
-from .text import NEAR_COPY, near_pairs, words_of
+from .text import NEAR_COPY, near, near_pairs, shingles, tf_idf, without_quotes, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +32,21 @@ if TYPE_CHECKING:
     from ..records import Example
     from ..store.lineage import Source
 
-__all__ = ["NEAR_COPY", "SAMPLE", "Answer", "audit_arm", "near_pairs", "selected_on", "words_of"]
+__all__ = [
+    "NEAR_COPY",
+    "SAME_ANSWER",
+    "SAMPLE",
+    "Answer",
+    "audit_arm",
+    "near",
+    "near_pairs",
+    "own_ranks",
+    "selected_on",
+    "shingles",
+    "tf_idf",
+    "without_quotes",
+    "words_of",
+]
 
 
 def audit_arm(

@@ -72,11 +72,9 @@ def relevance(sample: Sequence[Answer], seed: int) -> list[AuditFinding]:
     own = float(diagonal.mean())
     dealt = np.array([similarity[rows, rng.permutation(n)].mean() for _ in range(PERMUTATIONS)])
     p = (int((dealt >= own - 1e-7).sum()) + 1) / (PERMUTATIONS + 1)  # Phipson & Smyth 2010
-    less = (similarity < diagonal - 1e-7).sum(axis=0)
-    equal = (np.abs(similarity - diagonal) <= 1e-7).sum(axis=0) - 1
-    ranks = (less + equal / 2) / (n - 1)  # (n,): of each answer's own example among the others
-    fit = float(ranks.mean())
-    worst = [told[i] for i in np.argsort(ranks, kind="stable")[:SHOWN]]
+    fits = own_ranks(similarity, rows)
+    fit = float(fits.mean())
+    worst = [told[i] for i in np.argsort(fits, kind="stable")[:SHOWN]]
     tested = (
         f"Mean similarity to the own example is {own:.3f}, with shuffled answers "
         f"{float(dealt.mean()):.3f} (p = {p:.3f}, n = {n})"
@@ -99,6 +97,24 @@ def relevance(sample: Sequence[Answer], seed: int) -> list[AuditFinding]:
             [_as_evidence(answer) for answer in worst],
         ),
     ]
+
+
+def own_ranks(similarity: Any, own: Any) -> Any:
+    """Of each answer the share of the other examples that it fits less than its own.
+
+    Args:
+        similarity: of inputs and answers, shape (n_examples, n_answers), at least two examples.
+        own: the example of each answer, shape (n_answers,).
+
+    Returns:
+        Shape (n_answers,); an example that it fits equally well counts half.
+    """
+    import numpy as np
+
+    mine = similarity[own, np.arange(similarity.shape[1])]
+    less = (similarity < mine - 1e-7).sum(axis=0)
+    equal = (np.abs(similarity - mine) <= 1e-7).sum(axis=0) - 1
+    return (less + equal / 2) / (len(similarity) - 1)
 
 
 def near_copies(sample: Sequence[Answer]) -> AuditFinding:

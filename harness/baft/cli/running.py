@@ -83,7 +83,7 @@ def start(here: State, benchmark: Benchmark, asked: Asked, output: Path | None) 
         Path(benchmark.dataset),
         folder if shown.startswith("..") else Path(shown),
         here.plugins,
-        _context(here, asked.options, role.name),
+        context_of(here, asked.options, role.name),
         asked,
         project=here.project,
         warn=here.warn,
@@ -95,12 +95,13 @@ def resume(here: State, folder: Path) -> Prepared:
     from ..comparison import reopen
 
     def context_for(manifest: Manifest) -> Context:
-        return _context(here, manifest.options, manifest.role)
+        return context_of(here, manifest.options, manifest.role)
 
     return reopen(folder, here.plugins, context_for, project=here.project, warn=here.warn)
 
 
-def _context(here: State, options: Mapping[str, Any], role: str) -> Context:
+def context_of(here: State, options: Mapping[str, Any], role: str) -> Context:
+    """Surroundings of the models, from the flags that opening them depends on."""
     return here.plugins.context(
         env=here.env,
         role=here.plugins.role(role),
@@ -118,7 +119,10 @@ def finish(here: State, prepared: Prepared) -> Outcome:
 
     folder = prepared.store.folder
     here.say(f"run {folder}")
-    with RunProgress(here) as progress, _interruptible(progress, folder):
+    with (
+        RunProgress(here) as progress,
+        interruptible(progress, f"go on with: baft compare --resume {folder}"),
+    ):
         problems = run(prepared, progress)
         outcome = conclude(prepared, problems, progress)
     prepared.store.close()
@@ -130,7 +134,7 @@ def finish(here: State, prepared: Prepared) -> Outcome:
 
 
 @contextmanager
-def _interruptible(progress: RunProgress, folder: Path) -> Iterator[None]:
+def interruptible(progress: RunProgress, how: str) -> Iterator[None]:
     """On Ctrl-C say how to go on and leave at once.
 
     Everything that came back is committed already, and a model at work in a thread could otherwise
@@ -139,9 +143,7 @@ def _interruptible(progress: RunProgress, folder: Path) -> Iterator[None]:
 
     def leave(number: int, frame: FrameType | None) -> None:
         progress.stop()
-        print(
-            f"interrupted; go on with: baft compare --resume {folder}", file=sys.stderr, flush=True
-        )
+        print(f"interrupted; {how}", file=sys.stderr, flush=True)
         os._exit(Exit.INTERRUPTED)
 
     if threading.current_thread() is not threading.main_thread():

@@ -10,15 +10,22 @@ from .describe import Description, Spread, describe
 from .index import Twin, Verdict
 from .lines import Line, judge, read
 from .repair import Repair, repair
+from .selection import FEW, Bar, Candidate, Chosen, Reason, Selection, fresh, row_of, select
 from .split import Split, draw, split
 
 __all__ = [
+    "FEW",
+    "Bar",
+    "Candidate",
+    "Chosen",
     "DataAudit",
     "Description",
     "Line",
+    "Reason",
     "ReferenceScores",
     "Repair",
     "Ruler",
+    "Selection",
     "Split",
     "Spread",
     "TokenLengths",
@@ -27,8 +34,11 @@ __all__ = [
     "audit",
     "describe",
     "draw",
+    "fresh",
     "judge",
     "read",
     "repair",
+    "row_of",
+    "select",
     "split",
 ]

@@ -33,7 +33,7 @@ BUDGET = 8_000_000
 AT_ONCE = 2_000
 """Texts filed at once."""
 LONG = 40
-"""Characters from which a word's hash is not kept."""
+"""Characters of a word from which the hashes of its text are not kept."""
 
 
 class Similar:
@@ -64,10 +64,8 @@ class Similar:
 
     def add(self, number: int, words: Sequence[str]) -> None:
         """Add a text, as words, under a number that is higher than those before."""
-        import numpy as np
-
         triples = self._triples(words)
-        self._counts[np.unique(triples % CELLS)] += 1
+        self._counts[triples % CELLS] += 1  # a cell that is named twice counts once
         self._store.write(triples.tobytes())
         self._ends.append(self._ends[-1] + len(triples))
         self._numbers.append(number)
@@ -105,13 +103,15 @@ class Similar:
         """Sorted hashes of the word triples, each once; shape (n,), n > 0."""
         import numpy as np
 
-        hashes = [self._hash(w) if len(w) < LONG else _hash(w) for w in words]
+        is_short = max(map(len, words), default=0) < LONG
+        hashes = list(map(self._hash if is_short else _hash, words))
         one = np.array([*hashes, *[0] * (3 - len(words))], dtype=np.uint64)
         mixed = one[:-2] * np.uint64(0x9E3779B97F4A7C15)  # odd constants; it wraps around
         mixed += one[1:-1] * np.uint64(0xC2B2AE3D27D4EB4F)
         mixed += one[2:] * np.uint64(0x165667B19E3779F9)
         mixed ^= mixed >> np.uint64(29)
-        return np.unique(mixed)
+        mixed.sort()
+        return mixed[np.r_[True, mixed[1:] != mixed[:-1]]]
 
     def _prefix(self, size: int) -> int:
         """So many of the rarest members, one of which every set that is similar must share."""
