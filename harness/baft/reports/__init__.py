@@ -9,6 +9,7 @@ from .json_report import json_report, read_report
 from .junit import junit_report, write_junit
 from .markdown import markdown_report
 from .rundiff import diff_runs, diff_text
+from .served import served_text
 from .terminal import render_arms, render_decision, render_summary, render_terminal
 from .text import plain_text
 from .write import write_decision, write_reports
@@ -29,6 +30,7 @@ __all__ = [
     "render_decision",
     "render_summary",
     "render_terminal",
+    "served_text",
     "write_decision",
     "write_junit",
     "write_reports",
