@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from baft.parsing.fences import unfenced
 from baft.parsing.pieces import load_yaml
 
 from .metric import FIELDS, ITEM, PREFIXES
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ROW = ("id", "concept", "requirements", "input", "requirements_yaml")
 """Keys of a row, or of the mapping under ``input``, that the role reads."""
 
-_FENCED = re.compile(r"\s*(```+|~~~+)[^\n`]*\n(?P<body>.*?)\n?[ \t]*\1\s*", re.DOTALL)
 _NUMBERED = re.compile(r"\s*[^\W\d_]*[\s._:#-]*([0-9]{1,6})\s*")
 
 
@@ -56,7 +56,7 @@ def _requirements(requirements: Mapping[str, Any]) -> dict[str, Any]:
     for name, prefix in PREFIXES.items():
         value = fixed.get(name)
         if isinstance(value, str):
-            value = load_yaml(_unfenced(value))
+            value = load_yaml(unfenced(value))
         if isinstance(value, list):
             entries = [_keys(v, ITEM) if isinstance(v, Mapping) else v for v in value]
             fixed[name] = _renumbered(entries, prefix)
@@ -65,7 +65,7 @@ def _requirements(requirements: Mapping[str, Any]) -> dict[str, Any]:
 
 def _document(text: str) -> str:
     """The document without a fence; written anew only where something inside was repaired."""
-    text = _unfenced(text)
+    text = unfenced(text)
     document = load_yaml(text)
     if not isinstance(document, Mapping):
         return text
@@ -73,12 +73,6 @@ def _document(text: str) -> str:
     if fixed == document:
         return text
     return yaml.safe_dump(fixed, sort_keys=False, allow_unicode=True, width=10**9)
-
-
-def _unfenced(text: str) -> str:
-    """The text without one code fence around all of it."""
-    fenced = _FENCED.fullmatch(text)
-    return fenced["body"] if fenced else text
 
 
 def _renumbered(entries: Sequence[Any], prefix: str) -> list[Any]:

@@ -70,6 +70,19 @@ def sections(text: str) -> dict[str, str]:
     return {name: "\n".join(lines).strip() for name, lines in found.items()}
 
 
+def unfenced(text: str) -> str:
+    r"""The text without one code fence around all of it.
+
+    >>> unfenced("```yaml\na: 1\n```\n"), unfenced("a: 1\n")
+    ('a: 1', 'a: 1\n')
+    """
+    head, _, rest = text.strip().partition("\n")
+    mark = FENCE.match(head)
+    if not (mark and rest.endswith(mark[1])):
+        return text
+    return rest.removesuffix(mark[1]).rstrip(" \t").removesuffix("\n")
+
+
 def after_thoughts(text: str) -> str:
     """The text behind the last ``</think>``; all of it where there is none."""
     return text.rpartition("</think>")[2]

@@ -35,6 +35,8 @@ class Field:
     """What the value must be, in the words the model is told."""
     kind: Literal["text", "list"] = "text"
     """``list`` values are lists of mappings, or YAML text that holds one."""
+    label: str = ""
+    """Label of the fenced block that holds the value, where each output has a block of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
