@@ -152,15 +152,19 @@ def test_every_role_reads_back_what_is_written_for_it(plugins):
         "defects": [{"location": "app.py", "description": "d", "severity": "High"}],
         "test_summary": {"passed": 3, "failed": 1},
         "recommendations": ["mend it"],
+        "stories_yaml": "- id: S1",
+        "epics_yaml": "- id: E1",
     }
+    needs = "functional_requirements:\n- id: FR001\n  description: it floats"
+    lists = [{"id": "FR001", "description": "d", "priority": "High"}]
     for name in plugins.names("roles"):
         role = plugins.role(name)
-        lists = [{"id": "FR001", "description": "d", "priority": "High"}]
         reference = {
             field.name: references.get(field.name, lists if field.kind == "list" else "title: a")
             for field in role.outputs
         }
         inputs = {field.name: f"a {field.name} for boats" for field in role.inputs}
+        inputs |= {"requirements_yaml": needs} if "requirements_yaml" in inputs else {}
         example = Example(id="e1", inputs=inputs, reference=reference, tags={"tier": "simple"})
         again = judge("f", 1, row_of(role, example, provenance={"try": 1}), role)
         assert again.problem == "", name
