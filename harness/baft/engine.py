@@ -15,21 +15,22 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-from .errors import BackendError
+from .executors import ArmGone as ArmGone
+from .executors import ask_here
 from .loader import describe, load_plugins
 from .records import Example, Failure, Generation, Scored
 from .store.replays import replay_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tenacity import RetryCallState
-
-    from .protocols import Backend, Metric, Role
+    from .protocols import Backend, Deliver, Metric, Outcome, Role
     from .records import Decoding, Extraction, Limits, Prompt
     from .store.cache import ArmCache
     from .store.runs import RunStore
+
+    Ask = Callable[[Sequence[Prompt], Decoding, Deliver], Awaitable[None]]
 
 MANY = 2_000
 """From so many examples on, scoring is spread over processes: YAML parsing holds the GIL."""
@@ -72,10 +73,6 @@ class Progress:
         return self.tokens / max(time.monotonic() - self.started, 1e-9)
 
 
-class ArmGone(BackendError):
-    """The backend stopped answering at all; the arm is unfinished and can be resumed."""
-
-
 async def run_arm(
     arm: str,
     backend: Backend,
@@ -83,6 +80,7 @@ async def run_arm(
     store: RunStore,
     pool: Executor,
     *,
+    ask: Ask | None = None,
     cache: ArmCache | None = None,
     observe: Callable[[Progress], None] = lambda progress: None,
     scored: Callable[[Scored], None] | None = None,
@@ -95,6 +93,7 @@ async def run_arm(
         job: what all arms have in common.
         store: where everything is committed.
         pool: where parsing and scoring happen, see ``scoring_pool``.
+        ask: how an executor asks for it elsewhere; None asks ``backend`` from here.
         cache: answers of earlier runs; None asks for every one.
         observe: told of the progress after every change.
         scored: told of every result.
@@ -109,7 +108,7 @@ async def run_arm(
     writer = _Writer(arm, job, store, pool, progress, observe, scored, cache)
     try:
         for repeat in range(job.repeats):
-            await _run_repeat(repeat, backend, job, store, writer, finished)
+            await _run_repeat(repeat, backend, ask, job, store, writer, finished)
     finally:
         await writer.drain()
         store.add_wall(arm, time.monotonic() - started)
@@ -118,6 +117,7 @@ async def run_arm(
 async def _run_repeat(
     repeat: int,
     backend: Backend,
+    ask: Ask | None,
     job: Job,
     store: RunStore,
     writer: _Writer,
@@ -133,103 +133,16 @@ async def _run_repeat(
     ]
     decoding = replace(job.decoding, seed=job.decoding.seed + repeat)
     missing = await writer.from_cache(repeat, missing, decoding)
-    if backend.batch_size > 1:  # neighbours of one length waste no padding
-        missing.sort(key=lambda p: sum(len(m.content) for m in p.messages), reverse=True)
-    batches = _slices(missing, max(1, backend.batch_size))
+    if not missing:
+        return
 
-    async def worker() -> None:
-        for batch in batches:  # one shared iterator: each batch goes to one worker
-            await _ask(batch, repeat, backend, decoding, job.limits, writer)
+    async def deliver(outcome: Outcome) -> None:
+        await writer.deliver(repeat, decoding, outcome)
 
-    width = backend.max_concurrency or job.limits.concurrency
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(width, len(missing)) or 1):
-            group.create_task(worker())
-
-
-def _slices(prompts: list[Prompt], size: int) -> Iterator[list[Prompt]]:
-    for start in range(0, len(prompts), size):
-        yield prompts[start : start + size]
-
-
-async def _ask(
-    batch: list[Prompt],
-    repeat: int,
-    backend: Backend,
-    decoding: Decoding,
-    limits: Limits,
-    writer: _Writer,
-) -> None:
-    """One call with its retries; a batch that fails is asked again one by one."""
-    attempts = 0
-    try:
-        async for attempt in _retrying(limits):
-            with attempt:
-                attempts += 1
-                writer.progress.retried += attempts > 1
-                async with asyncio.timeout(limits.timeout_s):
-                    generations = await backend.generate(batch, decoding)
-        _check_answers(batch, generations)
-    except BackendError as error:
-        if error.gone:
-            raise ArmGone(error.message, error.hint, gone=True) from error
-        problem = str(error)
-    except TimeoutError:
-        problem = f"No answer within {limits.timeout_s:g} s."
-    except Exception as error:  # border: one example's backend call
-        problem = describe(error)
+    if ask is not None:
+        await ask(missing, decoding, deliver)
     else:
-        await writer.generated(repeat, generations)
-        writer.keep(batch, decoding, generations)
-        return
-    if len(batch) > 1:
-        for prompt in batch:
-            await _ask([prompt], repeat, backend, decoding, limits, writer)
-        return
-    failure = Failure(
-        example_id=batch[0].example_id, stage="generate", reason=problem, attempts=attempts
-    )
-    writer.commit([Scored(example_id=batch[0].example_id, repeat=repeat, failure=failure)])
-
-
-def _check_answers(batch: list[Prompt], generations: object) -> None:
-    """A backend must give one generation for each prompt, in order."""
-    asked = [prompt.example_id for prompt in batch]
-    given = (
-        [g.example_id if isinstance(g, Generation) else type(g).__name__ for g in generations]
-        if isinstance(generations, list)
-        else [type(generations).__name__]
-    )
-    if asked != given:
-        raise BackendError(f"The backend was asked for {asked[:3]} and answered {given[:3]}.")
-
-
-def _retrying(limits: Limits):  # type: ignore[no-untyped-def]
-    """Tenacity's loop: backoff with jitter; ``Retry-After`` is obeyed up to the timeout."""
-    from tenacity import (
-        AsyncRetrying,
-        retry_if_exception,
-        stop_after_attempt,
-        wait_exponential,
-        wait_random,
-    )
-
-    jitter = wait_random(0, limits.backoff_s)
-    backoff = wait_exponential(multiplier=limits.backoff_s, max=60) + jitter
-
-    def wait(call: RetryCallState) -> float:
-        error = call.outcome.exception() if call.outcome else None
-        asked = error.retry_after_s if isinstance(error, BackendError) else None
-        return min(asked, limits.timeout_s) if asked is not None else backoff(call)
-
-    return AsyncRetrying(
-        stop=stop_after_attempt(limits.retries + 1),
-        wait=wait,
-        retry=retry_if_exception(
-            lambda e: isinstance(e, TimeoutError) or (isinstance(e, BackendError) and e.retryable)
-        ),
-        reraise=True,
-    )
+        await ask_here(backend, missing, decoding, job.limits, deliver)
 
 
 class _Writer:
@@ -256,7 +169,21 @@ class _Writer:
         self._cache = cache
         self._examples = {example.id: example for example in job.examples}
         self._under_way: set[asyncio.Task[None]] = set()
+        self._prompts = {prompt.example_id: prompt for prompt in job.prompts}
         self._places = asyncio.Semaphore(4)  # bounds what waits to be scored
+
+    async def deliver(self, repeat: int, decoding: Decoding, outcome: Outcome) -> None:
+        """Take what was asked for: commit it, leave it to later runs."""
+        self.progress.retried += outcome.retried
+        if outcome.failure is not None:
+            failure = outcome.failure
+            self.commit([Scored(example_id=failure.example_id, repeat=repeat, failure=failure)])
+            return
+        generations = list(outcome.generations)
+        await self.generated(repeat, generations)
+        if self._cache is not None:
+            asked = [self._prompts[generation.example_id] for generation in generations]
+            self._cache.keep(asked, decoding, generations)
 
     async def generated(self, repeat: int, generations: list[Generation]) -> None:
         """Commit generations now; score them as soon as there is a place."""
@@ -275,13 +202,6 @@ class _Writer:
         await self._commit(repeat, found)
         have = {generation.example_id for generation in found}
         return [prompt for prompt in prompts if prompt.example_id not in have]
-
-    def keep(
-        self, prompts: list[Prompt], decoding: Decoding, generations: list[Generation]
-    ) -> None:
-        """Leave answers that were asked for to later runs."""
-        if self._cache is not None:
-            self._cache.keep(prompts, decoding, generations)
 
     async def _commit(self, repeat: int, generations: list[Generation]) -> None:
         self._store.add_generations(self.arm, repeat, generations)

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 from . import engine
 from .errors import BaftError
 from .loader import describe, listeners, tell
+from .protocols import Work
 from .records import Failure, Prompt, Scored
 from .store.cache import GenerationCache
 from .store.codec import to_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor as Pool
     from pathlib import Path
 
     from .loader import Plugins
-    from .protocols import Backend, Context, Metric, Role
-    from .records import ArmManifest, Manifest
+    from .protocols import Backend, Context, Deliver, Executor, Metric, Role
+    from .records import ArmManifest, Decoding, Manifest
     from .store import RunStore
     from .store.cache import ArmCache
 
@@ -102,22 +103,58 @@ async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -
     cache = None
     if not prepared.manifest.options.get("no_cache"):
         cache = GenerationCache.of_project(prepared.project, prepared.warn)
-    with engine.scoring_pool(prepared.job) as pool:
-        for arm in prepared.manifest.arms:
-            kept = cache.of(arm) if cache is not None else None
-            try:
-                problems += await _run_arm(prepared, arm, pool, kept, observe)
-            finally:
-                await close(prepared.backends[arm.name], prepared.warn)
-    if cache is not None:
-        cache.close()
+    name = str(prepared.manifest.options.get("executor", "local"))
+    executor = prepared.plugins.make("executors", name)
+    try:
+        with engine.scoring_pool(prepared.job) as pool:
+            for arm in prepared.manifest.arms:
+                kept = cache.of(arm) if cache is not None else None
+                ask = _asking(prepared, arm, executor)
+                try:
+                    problems += await _run_arm(prepared, arm, ask, pool, kept, observe)
+                finally:
+                    await close(prepared.backends[arm.name], prepared.warn)
+    finally:
+        await executor.close()
+        if cache is not None:
+            cache.close()
     return problems
+
+
+def _asking(prepared: Prepared, arm: ArmManifest, executor: Executor) -> engine.Ask:
+    """How the executor asks one arm."""
+    context, backend = prepared.context, prepared.backends[arm.name]
+    surroundings = {
+        name: getattr(context, name)
+        for name in ("device", "batch_size", "allow_download", "allow_pickle")
+    }
+    surroundings |= {
+        "env": dict(context.env),
+        "role": context.role.name if context.role is not None else None,
+        "blocked": prepared.manifest.blocked,
+    }
+
+    async def ask(prompts: Sequence[Prompt], decoding: Decoding, deliver: Deliver) -> None:
+        work = Work(
+            spec=backend.spec,
+            fingerprint=arm.fingerprint,
+            config=arm.config,
+            prompts=prompts,
+            decoding=decoding,
+            limits=prepared.job.limits,
+            backend=backend,
+            surroundings=surroundings,
+        )
+        await executor.ask(work, deliver)
+
+    return ask
 
 
 async def _run_arm(
     prepared: Prepared,
     arm: ArmManifest,
-    pool: Executor,
+    ask: engine.Ask,
+    pool: Pool,
     cache: ArmCache | None,
     observe: Callable[[engine.Progress], None],
 ) -> list[str]:
@@ -137,6 +174,7 @@ async def _run_arm(
             prepared.job,
             store,
             pool,
+            ask=ask,
             cache=cache,
             observe=observe,
             scored=scored if told is not None else None,

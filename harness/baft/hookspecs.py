@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .protocols import (
         Backend,
+        Executor,
         Exporter,
         GateRule,
         Metric,
@@ -70,6 +71,11 @@ def baft_register_reporters(register: Register[Reporter]) -> None:
 @hookspec
 def baft_register_exporters(register: Register[Exporter]) -> None:
     """Offer exporters: ``register(name, factory)``; the factory gets ``(host, env)``."""
+
+
+@hookspec
+def baft_register_executors(register: Register[Executor]) -> None:
+    """Offer executors: ``register(name, factory)``; the factory gets no arguments."""
 
 
 @hookspec

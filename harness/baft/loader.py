@@ -32,6 +32,7 @@ KINDS = (
     "optimizers",
     "gate_rules",
     "reporters",
+    "executors",
     "exporters",
     "commands",
 )

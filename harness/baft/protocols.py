@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .records import (
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
         Decoding,
         Example,
         Extraction,
+        Failure,
         Field,
         Generation,
+        Limits,
         Policy,
         Prediction,
         Prompt,
@@ -97,6 +99,7 @@ class Backend(Protocol):
 
         ``sampling`` says what shapes the draws beside the decoding; arms that differ in it are
         noted in the report. ``cache`` is False where answers cost nothing: they are not kept.
+        ``in_process`` is True where the model computes in the process that asks it.
         """
         ...
 
@@ -193,6 +196,59 @@ class Exporter(Protocol):
         Raises:
             BackendError: the server failed; the same call goes on where it was.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of asking: one or several generations, or one failure."""
+
+    generations: tuple[Generation, ...] = ()
+    failure: Failure | None = None
+    retried: int = 0
+    """Further tries that it took."""
+
+
+class Deliver(Protocol):
+    """Takes outcomes as they arrive; whoever asks waits for it."""
+
+    def __call__(self, outcome: Outcome) -> Awaitable[None]:
+        """Commit and score it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one arm is still to be asked, for an executor."""
+
+    spec: str
+    """Opens the model; its paths work from the current folder."""
+    fingerprint: str
+    """Of the model that is meant; another one of the same spec must not answer."""
+    config: Mapping[str, Any]
+    """What the backend says of itself; ``in_process`` marks one that computes where it is asked."""
+    prompts: Sequence[Prompt]
+    decoding: Decoding
+    limits: Limits
+    backend: Backend
+    """The model, open in this process."""
+    surroundings: Mapping[str, Any]
+    """How to make its context elsewhere, as plain data; see ``executors.Worker``."""
+
+
+class Executor(Protocol):
+    """Asks the model of an arm, here or elsewhere."""
+
+    async def ask(self, work: Work, deliver: Deliver) -> None:
+        """Deliver an outcome for every prompt of the work, in any order, each one once.
+
+        Raises:
+            BackendError: with ``gone=True`` where the model cannot be asked any more.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back processes and machines; called once, after the last arm."""
         ...
 
 
@@ -306,6 +362,21 @@ class Metric(Protocol):
 
     def score(self, example: Example, prediction: Prediction) -> Score:
         """Pure and deterministic; any exception becomes a ``Failure`` with its reason."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """What a metric may be besides: one that knows more of its scale than the best score."""
+
+    @property
+    def floor(self) -> float:
+        """The score of an answer with nothing in it."""
+        ...
+
+    @property
+    def ceilings(self) -> Mapping[str, float]:
+        """Best scores by what holds them down, such as ``without stories``."""
         ...
 
 

@@ -97,6 +97,7 @@ class LocalBackend:
             **self._described,
             "dtype": self._dtype,
             "device": self._device,
+            "in_process": True,
             "sampling": "temperature alone",
             "parameters": self._parameters,
             "context": self._context_size(),

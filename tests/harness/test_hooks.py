@@ -30,7 +30,7 @@ def {hook}({arguments}):
 def compare(tmp_path, write_lines):
     """Runs a small comparison of two replays with every plugin that is installed by then."""
 
-    def compare(**models):
+    def compare(options=None, **models):
         rows = [
             {"id": str(i), "concept": f"product number {i} for place {i * 7}"} for i in range(6)
         ]
@@ -74,7 +74,7 @@ def compare(tmp_path, write_lines):
             tmp_path / "runs",
             plugins,
             plugins.context(role=plugins.role("ba")),
-            Asked(limits=Limits(backoff_s=0.001)),
+            Asked(limits=Limits(backoff_s=0.001), options=options or {}),
             project=tmp_path,
             warn=said.append,
         )
@@ -198,6 +198,25 @@ def test_hook_baft_register_reporters(install, compare):
     )
     outcome, _ = compare()
     assert outcome.paths["own: own.txt"].read_text() == "promote"
+
+
+def test_hook_baft_register_executors(install, compare):
+    install(
+        "own",
+        "import baft\n"
+        "from baft.executors import ask_here\n"
+        "class Backwards:\n"
+        "    async def ask(self, work, deliver):\n"
+        "        print('asked', work.spec, len(work.prompts))\n"
+        "        prompts = work.prompts[::-1]\n"
+        "        await ask_here(work.backend, prompts, work.decoding, work.limits, deliver)\n"
+        "    async def close(self): print('closed')\n"
+        "@baft.hookimpl\n"
+        "def baft_register_executors(register): register('backwards', Backwards)\n",
+    )
+    here, _ = compare()
+    there, _ = compare(options={"executor": "backwards"})
+    assert [arm.scores for arm in there.report.arms] == [arm.scores for arm in here.report.arms]
 
 
 def test_hook_baft_register_exporters(install):

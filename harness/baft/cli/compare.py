@@ -55,6 +55,7 @@ def compare(
     retries: Annotated[int, typer.Option(help="Further tries after a passing fault.")] = 3,
     batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    executor: Annotated[str, typer.Option(help="What asks the models: local, ray.")] = "local",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask again for what earlier runs were answered.")
     ] = False,
@@ -120,6 +121,7 @@ def compare(
                 "device": device,
                 "batch_size": batch_size,
                 "no_cache": no_cache,
+                "executor": executor,
                 "allow_download": allow_download,
                 "allow_pickle": allow_pickle,
             },

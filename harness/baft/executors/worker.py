@@ -1,0 +1,73 @@
+"""The other side of an executor: opens models where it runs, and asks them there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BackendError, BaftError, DataError
+from ..loader import describe, load_plugins
+from .asking import ask_here
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..loader import Plugins
+    from ..protocols import Backend, Context, Deliver, Work
+
+SENT = ("spec", "fingerprint", "prompts", "decoding", "limits", "surroundings")
+
+
+def parcel_of(work: Work) -> dict[str, Any]:
+    """The part of some work that can be sent to another process: all but the open model."""
+    return {name: getattr(work, name) for name in SENT}
+
+
+class Worker:
+    """Answers parcels one after another; models of one base share its weights."""
+
+    def __init__(self) -> None:
+        self._plugins: Plugins | None = None
+        self._contexts: dict[str, Context] = {}
+
+    async def answer(self, parcel: Mapping[str, Any], deliver: Deliver) -> None:
+        """Deliver an outcome for every prompt of a parcel.
+
+        Raises:
+            BaftError: the model cannot be opened, is another one, or is gone; in an exception
+                group where it went while several were asked.
+        """
+        plugins, context = self._context(parcel["surroundings"])
+        backend = _open(plugins, context, parcel["spec"])
+        try:
+            if backend.fingerprint() != parcel["fingerprint"]:
+                raise DataError(
+                    f"{parcel['spec']} is another model here than the one the run began with.",
+                    "Start a new comparison.",
+                )
+            await ask_here(
+                backend, parcel["prompts"], parcel["decoding"], parcel["limits"], deliver
+            )
+        finally:
+            await backend.close()
+
+    def _context(self, surroundings: Mapping[str, Any]) -> tuple[Plugins, Context]:
+        """The context of backends that were opened elsewhere, made anew from plain data."""
+        if self._plugins is None:
+            self._plugins = load_plugins(blocked=surroundings["blocked"])
+        key = repr(sorted(surroundings.items(), key=lambda item: item[0]))
+        if key not in self._contexts:
+            options = {name: value for name, value in surroundings.items() if name != "blocked"}
+            role = options.pop("role", None)
+            self._contexts[key] = self._plugins.context(
+                role=self._plugins.role(role) if role else None, **options
+            )
+        return self._plugins, self._contexts[key]
+
+
+def _open(plugins: Plugins, context: Context, spec: str) -> Backend:
+    try:
+        return plugins.open(spec, context)
+    except BaftError:
+        raise
+    except Exception as error:  # border: plugin call
+        raise BackendError(f"{spec} cannot be opened: {describe(error)}.") from error
