@@ -11,7 +11,7 @@ those here are ours and may change. Only Python is looked at::
     tests_assert         5  share of the collected tests that assert anything
     story_criteria      15  share of the acceptance criteria whose words are identifiers
     story_names         10  share of the names defined in the code that the story uses
-    quality_lint        15  less by 1/10 of a line's worth for each finding of ruff
+    quality_lint        15  less for each finding of ruff; nothing at one in ten lines
     quality_docstrings   5  share of the public functions and classes with a docstring
     quality_unique       5  share of the functions that are no copies of one another
 
@@ -82,7 +82,6 @@ class DeveloperCodeMetric:
         """Score the files; what has no safe name counts as a Python file that does not compile.
 
         Raises:
-            DataError: a tool broke down over the files.
             SandboxError: generated code cannot be confined any more.
         """
         files, refused = read_entries(prediction.fields.get("code_files"))

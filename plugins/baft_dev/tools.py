@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from baft import DataError, UsageError
+from baft import UsageError
 
 from .sandbox import FOLDER, TOOLS, Limits, SandboxError, python, run
 
@@ -22,8 +23,8 @@ PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygmen
 RULES = "E,F,W,B,C90"
 """Ruff's rules: pycodestyle, Pyflakes, bugbear, and functions with more than 10 branches."""
 _START = (
-    f"import sys; sys.path[:0] = ['{TOOLS}/site', '{FOLDER}']; import pytest; "
-    "sys.exit(pytest.main(sys.argv[1:]))"
+    f"import sys; sys.path.insert(0, '{TOOLS}/site'); import pytest; "
+    f"sys.path.insert(0, '{FOLDER}'); sys.exit(pytest.main(sys.argv[1:]))"
 )
 _SMALL = {
     "it.py": "IT = 1\n",
@@ -38,8 +39,9 @@ class Findings:
 
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By Python file that compiles: what ``facts`` says of it."""
-    lint: int = 0
-    """What ruff complains of, comments that would silence it left aside."""
+    lint: float = 0
+    """What ruff complains of in the files that compile, comments that would silence it left aside;
+    infinity where they bring it down."""
     collected: frozenset[tuple[str, str]] = frozenset()
     """File and name of each test that pytest collects and that is written there."""
 
@@ -71,14 +73,16 @@ def examine(files: Mapping[str, str], limits: Limits | None = None) -> Findings:
     the tests it names are written in the files.
 
     Raises:
-        DataError: a tool broke down over them.
         SandboxError: nothing can be run here.
     """
     if not any(name.endswith(".py") for name in files):
         return Findings()
     facts = _facts(files, limits)
+    compiled = {name: files[name] for name in facts}
     return Findings(
-        facts=facts, lint=_lint(files, limits), collected=_collected(files, facts, limits)
+        facts=facts,
+        lint=_lint(compiled, limits) if compiled else 0,
+        collected=_collected(files, facts, limits),
     )
 
 
@@ -94,7 +98,7 @@ def _facts(files: Mapping[str, str], limits: Limits | None) -> dict[str, dict[st
     return found
 
 
-def _lint(files: Mapping[str, str], limits: Limits | None) -> int:
+def _lint(files: Mapping[str, str], limits: Limits | None) -> float:
     from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped,unused-ignore]
 
     version = f"py{sys.version_info[0]}{sys.version_info[1]}"
@@ -103,10 +107,7 @@ def _lint(files: Mapping[str, str], limits: Limits | None) -> int:
     command += ["--output-format", "json-lines", "--quiet", "."]
     outcome = run(command, files, {"ruff": Path(find_ruff_bin())}, limits)
     if outcome.rc != 0:
-        raise DataError(
-            f"ruff broke down over the answer: {outcome.output.strip()[-200:]}.",
-            "Look at the answer's files.",
-        )
+        return math.inf
     return sum(line.startswith("{") for line in outcome.output.splitlines())
 
 

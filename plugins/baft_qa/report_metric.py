@@ -18,6 +18,7 @@ A location counts as found by its function: file and line may differ. Words are 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -74,11 +75,11 @@ def _detection(fields: Mapping[str, Any], known: Mapping[str, Any]) -> float:
     """F1 of the defects by location; where none is known, only none is right."""
     if not isinstance(fields.get("defects"), list):
         return 0.0
-    reported = [_function(defect) for defect in fields["defects"]]
-    wanted = {_function(defect) for defect in known["defects"]}
+    reported = Counter(_function(defect) for defect in fields["defects"])
+    wanted = Counter(_function(defect) for defect in known["defects"])
     if not wanted:
         return 0.0 if reported else 1.0
-    return 2 * len(wanted & {*reported}) / (len(wanted) + len(reported)) if reported else 0.0
+    return 2 * (wanted & reported).total() / (wanted.total() + reported.total())
 
 
 def _function(defect: Any) -> str:

@@ -74,6 +74,16 @@ def test_using_what_a_broken_plugin_would_offer_names_the_reason(install):
         load_plugins().offer("roles", "broken")
 
 
+def test_what_is_experimental_is_listed_as_such(install):
+    install(
+        "young",
+        "import baft\n@baft.hookimpl\ndef baft_register_roles(register):\n"
+        "    register('old', dict)\n    register('new', dict, experimental=True)",
+    )
+    found = info(load_plugins(), "young")
+    assert (found.offers, found.experimental) == (("roles:old", "roles:new"), ("roles:new",))
+
+
 def test_printing_at_import_does_not_reach_stdout(install, capsys):
     install("loud", "print('hello')\n" + BACKEND.format(scheme="loud"))
     load_plugins()
