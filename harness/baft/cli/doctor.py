@@ -82,6 +82,7 @@ def _benchmark(here: State, name: str) -> list[dict[str, Any]]:
     try:
         chosen = anchored(find_benchmark(name, here.project))
         role = here.plugins.role(chosen.role)
+        here.plugins.metric(chosen.metric)  # says what it needs and does not find
         n = len(read_dataset(Path(chosen.dataset), role).examples)
     except BaftError as error:
         return [_check(f"benchmark {name}", False, error.message, error.hint)]
