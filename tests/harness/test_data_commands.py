@@ -463,6 +463,13 @@ def test_fix_writes_another_file_or_the_file_itself(baft, write_lines):
     assert path.read_text() == (path.parent / "new.jsonl").read_text().rpartition('{"concept"')[0]
 
 
+def test_a_line_that_is_no_text_is_written_as_it_is(baft, tmp_path):
+    broken = b'{"concept": "caf\xe9"}'
+    (tmp_path / "d.jsonl").write_bytes(broken + b'\n{"Concept": "x"}')
+    assert baft("fix", "d.jsonl", "--output", "new.jsonl")[0] == 2
+    assert (tmp_path / "new.jsonl").read_bytes() == broken + b'\n{"concept": "x"}\n'
+
+
 def test_fix_that_would_leave_nothing_leaves_the_file(baft, write_lines):
     path = write_lines("d.jsonl", [VARIANTS["D meta only"][0]])
     before = path.read_bytes()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from .files import write_atomic
+from .files import write_atomic_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TextIO
 
     from ..protocols import Role
     from ..records import Example
@@ -112,8 +112,12 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    texts = (line.decode("utf-8", "surrogateescape") for line in lines)
-    write_atomic(path, (text if text.endswith("\n") else f"{text}\n" for text in texts))
+
+    def write(stream: TextIO) -> None:
+        for line in lines:
+            stream.buffer.write(line if line.endswith(b"\n") else line + b"\n")
+
+    write_atomic_with(path, write)
 
 
 def parse_row(line: str) -> dict[str, Any]:

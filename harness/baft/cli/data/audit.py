@@ -43,30 +43,31 @@ def audit(
     reader = here.plugins.role(role)
     ruler = _ruler(here, reader, max_length, tokenizer, trainer)
     known = against or []
-    with FileProgress(here, *files, *known) as progress:
-        found = data.audit(
-            [progress.lines(data.read(path, reader)) for path in files],
-            reader,
-            here.plugins.metric(reader.metric),
-            (line for path in known for line in progress.lines(data.read(path, reader))),
-            ruler=ruler,
-            observe=progress,
-        )
-        with found as result:
-            if json:
-                print_json(
-                    {
-                        "clean": result.is_clean,
-                        "files": result.files,
-                        "scores": result.scores,
-                        "lengths": result.lengths,
-                        "verdicts": result.verdicts(),
-                        "twins": result.twins(),
-                    }
-                )
-            else:
-                for line in audit_text(result, every_line=here.verbose):
-                    print(line)
+    progress = FileProgress(here, *files, *known)
+    audited = data.audit(
+        [progress.lines(data.read(path, reader)) for path in files],
+        reader,
+        here.plugins.metric(reader.metric),
+        (line for path in known for line in progress.lines(data.read(path, reader))),
+        ruler=ruler,
+        observe=progress,
+    )
+    with progress, audited as result:
+        progress.stop()
+        if json:
+            print_json(
+                {
+                    "clean": result.is_clean,
+                    "files": result.files,
+                    "scores": result.scores,
+                    "lengths": result.lengths,
+                    "verdicts": result.verdicts(),
+                    "twins": result.twins(),
+                }
+            )
+        else:
+            for line in audit_text(result, every_line=here.verbose):
+                print(line)
     if not result.is_clean:
         raise typer.Exit(Exit.USAGE)
 

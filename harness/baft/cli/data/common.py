@@ -28,19 +28,19 @@ OFTEN = 500
 
 
 class FileProgress:
-    """Shows how far files are read, then how far what follows is; always on stderr.
+    """Shows how far files are read, then how far their lines are compared; always on stderr.
 
-    Use it as a context manager, over ``lines``, and call it with the share done of what follows.
+    Use it as a context manager, read through ``lines``, and call it with the share compared.
+    Without a ``bar`` there is a plain line now and then.
     """
 
-    def __init__(self, here: State, *paths: Path, then: str = "comparing") -> None:
+    def __init__(self, here: State, *paths: Path, bar: bool = True) -> None:
         self._here = here
-        self._then = then
         self._size = sum(path.stat().st_size for path in paths if path.is_file())
         self._read = 0
         self._last = time.monotonic()
         self._bar: Any = None
-        if not here.quiet and sys.stderr.isatty():
+        if bar and not here.quiet and sys.stderr.isatty():
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
             self._bar = Progress(
@@ -64,6 +64,10 @@ class FileProgress:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -76,8 +80,8 @@ class FileProgress:
             yield line
 
     def __call__(self, share: float) -> None:
-        """Show how far what follows the reading is."""
-        self._show(self._then, share)
+        """Show how far the lines are compared."""
+        self._show("comparing", share)
 
     def _show(self, what: str, share: float) -> None:
         if self._bar is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as codec
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +47,9 @@ def fix(
     if target is not None and not in_place:
         refuse_to_overwrite(target, file, force)
     reader = here.plugins.role(role)
-    with FileProgress(here, file) as progress, tempfile.TemporaryFile("w+") as findings:
+    bar = json or not sys.stdout.isatty()  # a diff that is shown is progress enough
+    progress = FileProgress(here, file, bar=bar)
+    with progress, tempfile.TemporaryFile("w+") as findings:
         repairs = data.repair(progress.lines(data.read(file, reader)), reader)
         tally = _Tally(here, findings, drop_invalid=drop_invalid, as_json=json)
         if target is None:
@@ -54,6 +57,7 @@ def fix(
                 pass
         else:
             write_lines(target, tally.kept(repairs))
+        progress.stop()
         if json:
             findings.seek(0)
             print_json({"output": str(target) if target else None, **tally.found})
