@@ -27,6 +27,8 @@ from .protocols import (
     Register,
     Reporter,
     Role,
+    RowWriter,
+    TokenCounter,
     Trainer,
 )
 from .records import (
@@ -97,10 +99,12 @@ __all__ = [
     "Report",
     "Reporter",
     "Role",
+    "RowWriter",
     "RuleResult",
     "Score",
     "Scored",
     "Summary",
+    "TokenCounter",
     "Trainer",
     "Usage",
     "UsageError",
