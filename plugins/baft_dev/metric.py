@@ -61,6 +61,8 @@ class DeveloperCodeMetric:
     version = 0
     higher_is_better = True
     attainable_max = 1.0
+    floor = 0.0
+    ceilings: Mapping[str, float] = {"without tests": 0.75, "without docstrings": 0.95}
     components: Mapping[str, float] = {
         "syntax_compile": 15.0,
         "syntax_imports": 10.0,

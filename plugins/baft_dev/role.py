@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from baft import Example, Field, Message, Prediction, Prompt, example_id
+from baft.parsing.briefs import flat
+from baft.parsing.documents import as_yaml
 from baft.parsing.fences import after_thoughts, sections
 from baft.parsing.pieces import load
-from baft.parsing.rows import kind, mapping, required_text, row_id
+from baft.parsing.rows import kind, required_text, row_id
 
 from .files import in_fences, read_entries, written
 
@@ -57,15 +57,10 @@ class Developer:
         Raises:
             ValueError: saying what is wrong with it.
         """
-        tags = dict(row)
-        for wrapper in ("input", "output"):
-            if wrapper in tags:
-                tags |= mapping(tags.pop(wrapper), wrapper)
+        tags = flat(row)
         given = tags.pop("id", None)
         if isinstance(tags.get("story"), Mapping):
-            tags["story"] = yaml.safe_dump(
-                dict(tags["story"]), sort_keys=False, allow_unicode=True, width=10**9
-            )
+            tags["story"] = as_yaml(dict(tags["story"]))
         story = required_text(tags, "story")
         architecture = tags.pop("architecture", None) or ""
         if not isinstance(architecture, str):

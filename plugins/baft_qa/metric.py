@@ -36,6 +36,8 @@ class CoverageMetric:
     version = 1
     higher_is_better = True
     attainable_max = 1.0
+    floor = 0.0
+    ceilings: Mapping[str, float] = {"without an unhappy path": 0.7}
     components: Mapping[str, float] = {
         "numbering": 0.25,
         "happy": 0.3,

@@ -40,6 +40,8 @@ class ReportMetric:
     version = 0
     higher_is_better = True
     attainable_max = 1.0
+    floor = 0.0
+    ceilings: Mapping[str, float] = {"where no known defect is found": 0.55}
     components: Mapping[str, float] = {
         "defects": 30.0,
         "summary": 25.0,

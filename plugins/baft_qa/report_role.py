@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from baft import Example, Field, Message, Prediction, Prompt, example_id
+from baft.parsing.briefs import flat
+from baft.parsing.documents import as_yaml
 from baft.parsing.fences import after_thoughts, sections
 from baft.parsing.pieces import load, load_yaml, opening, pieces
 from baft.parsing.rows import kind, loaded, mapping, required_text, row_id
@@ -74,10 +74,7 @@ class QualityReporter:
         Raises:
             ValueError: saying what is wrong with it.
         """
-        tags = dict(row)
-        for wrapper in ("input", "output"):
-            if wrapper in tags:
-                tags |= mapping(tags.pop(wrapper), wrapper)
+        tags = flat(row)
         given = tags.pop("id", None)
         inputs = {field.name: required_text(tags, field.name) for field in INPUTS}
         reference = None
@@ -117,8 +114,7 @@ class QualityReporter:
         if example.reference is None:
             raise ValueError(f"example {example.id} has no report to learn from")
         report = {name: example.reference[name] for name in NAMES if name in example.reference}
-        text = yaml.safe_dump(report, sort_keys=False, allow_unicode=True, width=10**9)
-        return text.removesuffix("\n")
+        return as_yaml(report)
 
     def parse(self, generation: Generation, extraction: Extraction) -> Prediction:
         """Read the report; ``lenient`` takes fences, thoughts and prose around it away.

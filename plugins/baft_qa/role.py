@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from baft import Example, Field, Message, Prediction, Prompt, example_id
-from baft.parsing.fences import FENCE, after_thoughts, fenced, sections
-from baft.parsing.rows import kind, mapping, required_text, row_id
+from baft.parsing.briefs import flat
+from baft.parsing.fences import after_thoughts, fenced, sections, unfenced
+from baft.parsing.rows import kind, required_text, row_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,10 +58,7 @@ class TestCaseWriter:
         Raises:
             ValueError: saying what is wrong with it.
         """
-        tags = dict(row)
-        for wrapper in ("input", "output"):
-            if wrapper in tags:
-                tags |= mapping(tags.pop(wrapper), wrapper)
+        tags = flat(row)
         given = tags.pop("id", tags.get("story_id"))
         inputs = {
             "story_title": required_text(tags, "story_title"),
@@ -77,6 +75,15 @@ class TestCaseWriter:
             reference=reference,
             tags={name: value for name, value in tags.items() if name not in taken},
         )
+
+    def fix(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row with a code fence around its test cases taken off."""
+        fixed = dict(row)
+        if isinstance(row.get("output"), dict):
+            fixed["output"] = self.fix(row["output"])
+        if isinstance(row.get("test_cases_md"), str):
+            fixed["test_cases_md"] = unfenced(row["test_cases_md"])
+        return fixed
 
     def prompt(self, example: Example) -> Prompt:
         """One user message; its head is the same for every example."""
@@ -130,9 +137,8 @@ class TestCaseWriter:
 def _inner(text: str) -> str:
     """What stands in the fence that is labelled as test cases, or that is all of the text."""
     blocks = fenced(text)
-    lines = text.strip().splitlines()
-    if len(blocks) == 1 and FENCE.match(lines[0]) and FENCE.match(lines[-1]):
-        return blocks[0][1]
+    if len(blocks) == 1 and unfenced(text) != text:
+        return unfenced(text)
     return next((body for label, body in blocks if label in _LABELS), text)
 
 

@@ -82,6 +82,7 @@ def test_code_without_tests_loses_the_points_of_tests(metric):
         "tests_per_function": 10,
         "tests_assert": 5,
     }
+    assert metric.ceilings["without tests"] == 0.75
 
 
 def test_an_import_that_is_nowhere_is_not_collected(metric):

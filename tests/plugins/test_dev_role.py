@@ -122,7 +122,7 @@ def test_a_broken_row_says_why(row, why):
 
 
 def test_wrapped_rows_and_stories_that_are_mappings_are_read():
-    flat = {"story": "id: S1\ntitle: Cart\n", "architecture": "", "code_files": FILES}
+    flat = {"story": "id: S1\ntitle: Cart", "architecture": "", "code_files": FILES}
     wrapped = {
         "input": {"story": {"id": "S1", "title": "Cart"}},
         "output": {"code_files": FILES},

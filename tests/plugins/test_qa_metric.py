@@ -124,3 +124,14 @@ def test_the_pipelines_rows_are_read():
     assert set(example.tags) == {"story_id", "happy_path", "required_mentions"}
     wrapped = ROLE.example({"input": row, "output": {"test_cases_md": FULL}})
     assert (wrapped.inputs, wrapped.reference) == (example.inputs, {"test_cases_md": FULL})
+
+
+def test_a_fence_around_the_test_cases_of_a_row_is_repaired():
+    row = {**STORY, "output": {"test_cases_md": f"```markdown\n{FULL}\n```"}}
+    assert ROLE.fix(row) == {**STORY, "output": {"test_cases_md": FULL}}
+    assert ROLE.fix(STORY) == STORY
+
+
+def test_the_ceiling_is_what_a_text_without_an_unhappy_path_gets_at_most():
+    best = points("## Happy Path\n1. Log in. Expected: welcome")
+    assert best == pytest.approx(METRIC.ceilings["without an unhappy path"])

@@ -107,6 +107,12 @@ def test_completeness_is_the_share_of_what_must_be_there():
     )
 
 
+def test_the_ceiling_is_what_a_report_gets_that_finds_no_known_defect():
+    elsewhere = [{**REPORT["defects"][0], "location": "shop/cart.py:subtotal"}]
+    found = sum(points(defects=elsewhere).values()) / 100
+    assert found == pytest.approx(METRIC.ceilings["where no known defect is found"])
+
+
 def test_no_report_gets_nothing_and_an_unknown_truth_is_no_score():
     nothing = Prediction(fields={}, validity="none")
     assert METRIC.score(EXAMPLE, nothing).value == 0
