@@ -17,6 +17,7 @@ from .errors import DataError, UsageError
 from .execution import Prepared, assemble
 from .loader import describe, tell
 from .opening import anchor, git_commit, open_arms, versions
+from .protocols import Bounded
 from .records import Limits, Manifest
 from .reports import write_reports
 from .sealed import settle, settle_again
@@ -181,6 +182,8 @@ def _manifest(
         metric=metric.name,
         metric_version=metric.version,
         attainable_max=metric.attainable_max,
+        floor=metric.floor if isinstance(metric, Bounded) else None,
+        ceilings=dict(metric.ceilings) if isinstance(metric, Bounded) else {},
         component_max=dict(metric.components),
         extraction=benchmark.extraction,
         repeats=asked.repeats,
@@ -230,7 +233,8 @@ def conclude(
     tell(plugins, "baft_decision_made", prepared.warn, run=store.folder, decision=decision)
     for name in plugins.names("reporters"):
         try:
-            for path in plugins.make("reporters", name)(report, decision, store.folder):
+            report_to = plugins.make("reporters", name, prepared.context.env)
+            for path in report_to(report, decision, store.folder):
                 paths[f"{name}: {path.name}"] = path
         except Exception as error:  # border: plugin call
             prepared.warn(f"Reporter {name!r} failed: {describe(error)}.")

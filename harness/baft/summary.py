@@ -55,6 +55,8 @@ def build_report(
         metric=manifest.metric,
         metric_version=manifest.metric_version,
         attainable_max=manifest.attainable_max,
+        floor=manifest.floor,
+        ceilings=dict(manifest.ceilings),
         component_max=dict(manifest.component_max),
         extraction=manifest.extraction,
         decoding=manifest.decoding,

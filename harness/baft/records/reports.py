@@ -187,6 +187,10 @@ class Report:
     """Short tags of each example, by id and tag: tier, language, …"""
     looks: Looks | None = None
     """How often this dataset was asked; None where nobody counted."""
+    floor: float | None = None
+    """Score of an answer with nothing in it; None where the metric does not say."""
+    ceilings: Mapping[str, float] = field(default_factory=dict)
+    """Best scores by what holds them down, such as ``without stories``."""
 
     def arm(self, name: str) -> ArmReport | None:
         """The arm of that name, or None."""

@@ -73,6 +73,8 @@ class Manifest:
     metric: str
     metric_version: int
     attainable_max: float
+    floor: float | None = None
+    ceilings: Mapping[str, float] = field(default_factory=dict)
     component_max: Mapping[str, float]
     extraction: Extraction
     repeats: int = 1

@@ -70,10 +70,11 @@ def _rules(rules: tuple[RuleResult, ...]) -> Iterator[str]:
 
 def _facts(report: Report, link: str) -> str:
     where = f"[Full report]({quote(link, safe=ADDRESS)})" if link else "full report: `report.html`"
+    floor = "" if report.floor is None else f", at least {show.score(report.floor)}"
     return (
         f"{show.counted(report.num_examples, 'example')} of {_cell(report.dataset)} "
         f"(`{_cell(report.dataset_sha256[:12])}`) · {_cell(report.metric)} "
-        f"v{report.metric_version}, at most {show.score(report.attainable_max)} · run "
+        f"v{report.metric_version}, at most {show.score(report.attainable_max)}{floor} · run "
         f"{_cell(report.run_id)} · {where}"
     )
 

@@ -62,6 +62,8 @@ def _metadata(store: RunStore, report: Report) -> dict[str, Any]:
         "metric": report.metric,
         "metric_version": report.metric_version,
         "attainable_max": report.attainable_max,
+        "floor": report.floor,
+        "ceilings": report.ceilings,
         "component_max": report.component_max,
         "seed": report.decoding.seed,
         "decoding": to_data(report.decoding),

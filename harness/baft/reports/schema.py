@@ -93,7 +93,7 @@ def _metadata(known: dict[str, Any]) -> dict[str, Any]:
     same = (
         *("date", "dataset", "dataset_sha256", "num_examples", "metric", "metric_version"),
         *("attainable_max", "component_max", "decoding", "extraction", "repeats", "role"),
-        *("benchmark", "run_id"),
+        *("benchmark", "run_id", "floor", "ceilings"),
     )
     return {
         **{name: report[name] for name in same},

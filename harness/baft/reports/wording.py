@@ -267,8 +267,12 @@ def _component_row(name: str, report: Report) -> ComponentRow:
 
 
 def scale_note(report: Report) -> str:
-    """What the best possible answer scores."""
-    return (
+    """What the best possible answer scores, and the worst, as far as the metric says."""
+    said = (
         f"The best attainable score of {report.metric} v{report.metric_version} "
-        f"is {show.score(report.attainable_max)}."
+        f"is {show.score(report.attainable_max)}"
     )
+    if report.floor is not None:
+        said += f"; its floor is {show.score(report.floor)}, for an answer with nothing in it"
+    ceilings = (f"{show.score(most)} {what}" for what, most in report.ceilings.items())
+    return f"{said}." + (f" At most {', '.join(ceilings)}." if report.ceilings else "")

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError
+from ..protocols import Bounded
 from ..records import (
     Decoding,
     Example,
@@ -234,6 +235,20 @@ def check_metric(metric: Metric, cases: Iterable[tuple[Example, Prediction]]) ->
     _must(example is not None, "check_metric needs at least one case")
     nothing = Prediction(fields={}, validity="none")
     _check_score(metric, example, nothing)  # type: ignore[arg-type]
+    if isinstance(metric, Bounded):
+        _check_bounds(metric, metric.score(example, nothing).value, metric.attainable_max)  # type: ignore[arg-type]
+
+
+def _check_bounds(metric: Bounded, empty: float, most: float) -> None:
+    _must(
+        math.isclose(metric.floor, empty, abs_tol=1e-9),
+        f"floor is {metric.floor}, but an empty answer scores {empty}",
+    )
+    for what, ceiling in metric.ceilings.items():
+        _must(
+            metric.floor <= ceiling <= most,
+            f"the ceiling {what!r} of {ceiling} lies outside floor and attainable_max",
+        )
 
 
 def _check_score(metric: Metric, example: Example, prediction: Prediction) -> None:
