@@ -65,7 +65,7 @@ def baft_register_gate_rules(register: Register[GateRule]) -> None:
 
 @hookspec
 def baft_register_reporters(register: Register[Reporter]) -> None:
-    """Offer reporters: ``register(name, factory)``; the factory returns the reporter."""
+    """Offer reporters: ``register(name, factory)``; the factory gets ``(env)``."""
 
 
 @hookspec
@@ -109,7 +109,7 @@ def baft_decision_made(run: Path, decision: Decision) -> None:
 
 
 @hookspec
-def baft_candidate_promoted(promotion: Promotion) -> None:
+def baft_candidate_promoted(promotion: Promotion, env: Mapping[str, str]) -> None:
     """A config.yaml was changed: a promotion or a rollback."""
 
 

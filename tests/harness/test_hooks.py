@@ -194,7 +194,7 @@ def test_hook_baft_register_reporters(install, compare):
         "    path.write_text(decision.verdict)\n"
         "    yield path\n"
         "@baft.hookimpl\n"
-        "def baft_register_reporters(register): register('own', lambda: report)\n",
+        "def baft_register_reporters(register): register('own', lambda env: report)\n",
     )
     outcome, _ = compare()
     assert outcome.paths["own: own.txt"].read_text() == "promote"
@@ -240,7 +240,7 @@ def test_a_reporter_that_raises_is_reported_and_changes_nothing(install, compare
         "import baft\n"
         "def report(report, decision, run): raise OSError('no space')\n"
         "@baft.hookimpl\n"
-        "def baft_register_reporters(register): register('own', lambda: report)\n",
+        "def baft_register_reporters(register): register('own', lambda env: report)\n",
     )
     outcome, said = compare()
     assert outcome.decision.verdict == "promote"
@@ -286,7 +286,7 @@ def test_hook_baft_decision_made(listen, compare):
 
 def test_hook_baft_candidate_promoted(listen):
     noted = listen("baft_candidate_promoted", "promotion", "promotion=promotion")
-    tell(load_plugins(), "baft_candidate_promoted", print, promotion="p")
+    tell(load_plugins(), "baft_candidate_promoted", print, promotion="p", env={})
     assert noted() == [{"promotion": "p"}]
 
 

@@ -147,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     # Spinning threads of a local model starve one another where cores are shared: 30 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("DO_NOT_TRACK", "true")  # MLflow and others report their use otherwise
     try:
         app(to_front(given))
     except BaftError as error:

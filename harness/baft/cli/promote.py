@@ -97,7 +97,8 @@ def _promote(
     for sentence in overrides(read_config(file), done.service, here.env):
         here.warn(sentence)
     if done.promotion is not None:
-        tell(here.plugins, "baft_candidate_promoted", here.warn, promotion=done.promotion)
+        told = {"promotion": done.promotion, "env": here.env}
+        tell(here.plugins, "baft_candidate_promoted", here.warn, **told)
     return done
 
 

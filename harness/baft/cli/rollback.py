@@ -33,7 +33,7 @@ def rollback(
         by=actor(here),
         force=force,
     )
-    tell(here.plugins, "baft_candidate_promoted", here.warn, promotion=record)
+    tell(here.plugins, "baft_candidate_promoted", here.warn, promotion=record, env=here.env)
     if json:
         here.emit(record, True)
     else:
