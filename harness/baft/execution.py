@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from . import engine
 from .errors import BaftError
@@ -103,8 +104,9 @@ async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -
     cache = None
     if not prepared.manifest.options.get("no_cache"):
         cache = GenerationCache.of_project(prepared.project, prepared.warn)
-    name = str(prepared.manifest.options.get("executor", "local"))
-    executor = prepared.plugins.make("executors", name)
+    name, _, query = str(prepared.manifest.options.get("executor", "local")).partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    executor = prepared.plugins.make("executors", name, options)
     try:
         with engine.scoring_pool(prepared.job) as pool:
             for arm in prepared.manifest.arms:
@@ -136,6 +138,7 @@ def _asking(prepared: Prepared, arm: ArmManifest, executor: Executor) -> engine.
 
     async def ask(prompts: Sequence[Prompt], decoding: Decoding, deliver: Deliver) -> None:
         work = Work(
+            arm=arm.name,
             spec=backend.spec,
             fingerprint=arm.fingerprint,
             config=arm.config,

@@ -75,7 +75,10 @@ def baft_register_exporters(register: Register[Exporter]) -> None:
 
 @hookspec
 def baft_register_executors(register: Register[Executor]) -> None:
-    """Offer executors: ``register(name, factory)``; the factory gets no arguments."""
+    """Offer executors: ``register(name, factory)``.
+
+    The factory gets the options of ``--executor NAME?KEY=VALUE&…`` as a mapping of texts.
+    """
 
 
 @hookspec

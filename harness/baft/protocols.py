@@ -221,6 +221,8 @@ class Deliver(Protocol):
 class Work:
     """What one arm is still to be asked, for an executor."""
 
+    arm: str
+    """Its name in the run."""
     spec: str
     """Opens the model; its paths work from the current folder."""
     fingerprint: str

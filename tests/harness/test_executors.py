@@ -75,6 +75,7 @@ def work(*texts, spec="moody:m", fingerprint=None, limits=None):
     ]
     plugins = load_plugins()
     return Work(
+        arm="finetuned",
         spec=spec,
         fingerprint=fingerprint or spec,
         config={"in_process": True},

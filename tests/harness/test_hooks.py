@@ -206,6 +206,7 @@ def test_hook_baft_register_executors(install, compare):
         "import baft\n"
         "from baft.executors import ask_here\n"
         "class Backwards:\n"
+        "    def __init__(self, options): assert options == {'a': 'b'}\n"
         "    async def ask(self, work, deliver):\n"
         "        print('asked', work.spec, len(work.prompts))\n"
         "        prompts = work.prompts[::-1]\n"
@@ -215,7 +216,7 @@ def test_hook_baft_register_executors(install, compare):
         "def baft_register_executors(register): register('backwards', Backwards)\n",
     )
     here, _ = compare()
-    there, _ = compare(options={"executor": "backwards"})
+    there, _ = compare(options={"executor": "backwards?a=b"})
     assert [arm.scores for arm in there.report.arms] == [arm.scores for arm in here.report.arms]
 
 

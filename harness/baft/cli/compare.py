@@ -55,7 +55,9 @@ def compare(
     retries: Annotated[int, typer.Option(help="Further tries after a passing fault.")] = 3,
     batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    executor: Annotated[str, typer.Option(help="What asks the models: local, ray.")] = "local",
+    executor: Annotated[
+        str, typer.Option(metavar="NAME[?OPTIONS]", help="What asks the models: local, ray?gpus=1.")
+    ] = "local",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask again for what earlier runs were answered.")
     ] = False,

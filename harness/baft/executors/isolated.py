@@ -134,8 +134,14 @@ def _answer_all(pipe: Connection, worker: Worker, parcel: Mapping[str, Any]) -> 
     async def deliver(outcome: Outcome) -> None:
         pipe.send(("outcome", outcome))
 
+    async def answer() -> None:
+        try:
+            await worker.answer(parcel, deliver)
+        finally:
+            await worker.close()  # its connections belong to this loop
+
     try:
-        asyncio.run(worker.answer(parcel, deliver))
+        asyncio.run(answer())
     except* BaftError as group:  # one alone is made a group of one
         error = _first(group)
         message: tuple[str, Any] = ("gone", (error.message, error.hint))

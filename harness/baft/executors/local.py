@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from ..hookspecs import hookimpl
 from .asking import ask_here
 from .isolated import IsolatedExecutor, runs_in_process
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..protocols import Deliver, Executor, Register, Work
 
 
 class LocalExecutor:
     """Asks on this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        if options:
+            raise UsageError(
+                f"The executor local has no option {next(iter(options))!r}.", "Leave it out."
+            )
         self._isolated = IsolatedExecutor()
 
     async def ask(self, work: Work, deliver: Deliver) -> None:

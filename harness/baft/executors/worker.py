@@ -27,6 +27,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._plugins: Plugins | None = None
+        self._backend: Backend | None = None
         self._contexts: dict[str, Context] = {}
 
     async def answer(self, parcel: Mapping[str, Any], deliver: Deliver) -> None:
@@ -36,18 +37,22 @@ class Worker:
             BaftError: the model cannot be opened, is another one, or is gone; in an exception
                 group where it went while several were asked.
         """
-        plugins, context = self._context(parcel["surroundings"])
-        backend = _open(plugins, context, parcel["spec"])
-        try:
-            if backend.fingerprint() != parcel["fingerprint"]:
-                raise DataError(
-                    f"{parcel['spec']} is another model here than the one the run began with.",
-                    "Start a new comparison.",
-                )
-            await ask_here(
-                backend, parcel["prompts"], parcel["decoding"], parcel["limits"], deliver
+        if self._backend is None or self._backend.spec != parcel["spec"]:
+            await self.close()
+            self._backend = _open(*self._context(parcel["surroundings"]), parcel["spec"])
+        if self._backend.fingerprint() != parcel["fingerprint"]:
+            raise DataError(
+                f"{parcel['spec']} is another model here than the one the run began with.",
+                "Start a new comparison.",
             )
-        finally:
+        await ask_here(
+            self._backend, parcel["prompts"], parcel["decoding"], parcel["limits"], deliver
+        )
+
+    async def close(self) -> None:
+        """Close the model that answered last; it stays open from parcel to parcel."""
+        backend, self._backend = self._backend, None
+        if backend is not None:
             await backend.close()
 
     def _context(self, surroundings: Mapping[str, Any]) -> tuple[Plugins, Context]:
