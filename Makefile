@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test setup lint types imports clean
+.PHONY: demo test setup lint types imports docs clean
 
 setup: $(READY)
 
@@ -31,6 +31,9 @@ types: setup
 
 imports: setup
 	$(BIN)/lint-imports
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv build dist artifacts/runs
