@@ -37,16 +37,24 @@ class Source:
     options: Mapping[str, Any] | None = None
     """What models of the run were opened with."""
 
-    def beside(self, served: str) -> Benchmark:
-        """The benchmark on which the served model is scored, with the one it must not fall behind.
+    def beside(self, served: str, max_loss: float) -> Benchmark:
+        """The benchmark on which the served model is scored, with the one it is to replace.
 
         That is the run's incumbent, so that the decision is the ordinary one; the model itself
-        where it is the incumbent or was not measured yet.
+        where it is the incumbent or was not measured yet. The policy holds ``max_loss`` too, so
+        that no promotion of this run adopts a model that lost more.
         """
         others = [name for name in self.benchmark.models if name != self.arm]
-        other = others[0] if others and self.scores is not None else self.arm
+        policy = self.benchmark.policy
+        if others and self.scores is not None:
+            other = others[0]
+            least = stats.mean(list(self.scores.values())) - max_loss
+            policy = replace(policy, threshold=min(1.0, max(policy.threshold, least)))
+        else:
+            other = self.arm
+            policy = replace(policy, not_worse=True, min_gain=-max_loss)
         models = {other: self.benchmark.models[other], EXPORTED: served}
-        return replace(self.benchmark, models=models, incumbent=other)
+        return replace(self.benchmark, models=models, incumbent=other, policy=policy)
 
     def loss(self, report: Report) -> PairedTest:
         """The model's gain over the served one, on the examples that both have a score for."""

@@ -76,15 +76,24 @@ def test_scores_are_means_over_repeats_of_what_was_scored(make_run):
 
 def test_the_served_model_stands_beside_the_runs_incumbent(make_run):
     folder = make_run({"finetuned": [0.9, 0.8, 0.7], "baseline": [0.5, 0.5, 0.5]})
-    beside = source_of_run(folder, "finetuned").beside("ollama:x")
+    beside = source_of_run(folder, "finetuned").beside("ollama:x", 0.02)
     assert dict(beside.models) == {"baseline": "ollama:granite4", EXPORTED: "ollama:x"}
     assert beside.incumbent == "baseline"
+    assert beside.policy.threshold == 0.8535  # 0.8 - 0.02 would be less
 
 
 def test_the_incumbent_itself_stands_beside_its_export(make_run):
     folder = make_run({"baseline": [0.5, 0.5, 0.5]})
-    beside = source_of_run(folder, "baseline").beside("ollama:x")
+    beside = source_of_run(folder, "baseline").beside("ollama:x", 0.02)
     assert dict(beside.models) == {"baseline": "ollama:granite4", EXPORTED: "ollama:x"}
+
+
+def test_the_decision_on_the_served_model_holds_the_loss_too(make_run):
+    folder = make_run({"finetuned": [0.9, 1.0, 0.95], "baseline": [0.5, 0.5, 0.5]})
+    policy = source_of_run(folder, "finetuned").beside("ollama:x", 0.02).policy
+    assert policy.threshold == pytest.approx(0.93)
+    policy = source_of_run(folder, "baseline").beside("ollama:x", 0.02).policy
+    assert (policy.threshold, policy.min_gain) == (0.8535, -0.02)
 
 
 def test_the_loss_is_paired_over_examples_that_both_have(make_run, metric):

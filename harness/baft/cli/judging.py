@@ -105,7 +105,7 @@ def judge(
         allow_invalid=False,
         options={**(source.options or {}), **options},
     )
-    outcome = finish(here, start(here, source.beside(served), asked, None))
+    outcome = finish(here, start(here, source.beside(served, max_loss), asked, None))
     exported = outcome.report.arm(EXPORTED)
     if outcome.problems or exported is None or exported.failed:
         here.warn(f"{served} could not be scored on every example; it is not adopted")
