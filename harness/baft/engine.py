@@ -8,6 +8,7 @@ the model's fault becomes a ``Failure`` and is never averaged.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from .store.runs import RunStore
 
     Ask = Callable[[Sequence[Prompt], Decoding, Deliver], Awaitable[None]]
+
+log = logging.getLogger(__name__)
 
 MANY = 2_000
 """From so many examples on, scoring is spread over processes: YAML parsing holds the GIL."""
@@ -112,6 +115,11 @@ async def run_arm(
     finally:
         await writer.drain()
         store.add_wall(arm, time.monotonic() - started)
+        log.info(
+            "%s: %d of %d done, %d failed, %d tries again, %d from the cache, %d tokens in %.2f s",
+            *(arm, progress.done, progress.total, progress.failed, progress.retried),
+            *(progress.cached, progress.tokens, time.monotonic() - started),
+        )
 
 
 async def _run_repeat(
@@ -175,6 +183,7 @@ class _Writer:
     async def deliver(self, repeat: int, decoding: Decoding, outcome: Outcome) -> None:
         """Take what was asked for: commit it, leave it to later runs."""
         self.progress.retried += outcome.retried
+        self._log(repeat, outcome)
         if outcome.failure is not None:
             failure = outcome.failure
             self.commit([Scored(example_id=failure.example_id, repeat=repeat, failure=failure)])
@@ -184,6 +193,23 @@ class _Writer:
         if self._cache is not None:
             asked = [self._prompts[generation.example_id] for generation in generations]
             self._cache.keep(asked, decoding, generations)
+
+    def _log(self, repeat: int, outcome: Outcome) -> None:
+        failure = outcome.failure
+        if failure is not None:
+            log.warning(
+                "%s: %s (repeat %d) failed at attempt %d: %s",
+                *(self.arm, failure.example_id, repeat, failure.attempts, failure.reason),
+            )
+        elif outcome.retried:
+            ids = ", ".join(g.example_id for g in outcome.generations)
+            log.info("%s: %s (repeat %d) took %d tries", self.arm, ids, repeat, outcome.retried + 1)
+        for g in outcome.generations:
+            log.debug(
+                "%s: %s (repeat %d) %s, %s tokens in %s s",
+                *(self.arm, g.example_id, repeat, g.finish_reason, g.completion_tokens),
+                f"{g.latency_s:.3f}" if g.latency_s is not None else "?",
+            )
 
     async def generated(self, repeat: int, generations: list[Generation]) -> None:
         """Commit generations now; score them as soon as there is a place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl
 from . import engine
 from .errors import BaftError
 from .loader import describe, listeners, tell
+from .logs import logged_to
 from .protocols import Work
 from .records import Failure, Prompt, Scored
 from .store.cache import GenerationCache
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from .records import ArmManifest, Decoding, Manifest
     from .store import RunStore
     from .store.cache import ArmCache
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,14 +101,18 @@ def run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[
         run=folder,
         manifest=to_data(prepared.manifest),
     )
-    return asyncio.run(_run(prepared, observe))
+    level = str(prepared.manifest.options.get("log_level", "info"))
+    with logged_to(folder / "run.log", level, prepared.context.env):
+        return asyncio.run(_run(prepared, observe))
 
 
 async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -> list[str]:
     problems = []
+    manifest = prepared.manifest
     cache = None
     if not prepared.manifest.options.get("no_cache"):
         cache = GenerationCache.of_project(prepared.project, prepared.warn)
+    log.info("%s: %d examples, %d arms", manifest.run_id, manifest.num_examples, len(manifest.arms))
     name, _, query = str(prepared.manifest.options.get("executor", "local")).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     executor = prepared.plugins.make("executors", name, options)
@@ -112,8 +121,12 @@ async def _run(prepared: Prepared, observe: Callable[[engine.Progress], None]) -
             for arm in prepared.manifest.arms:
                 kept = cache.of(arm) if cache is not None else None
                 ask = _asking(prepared, arm, executor)
+                log.info("%s: %s, fingerprint %s", arm.name, arm.spec, arm.fingerprint[:12])
                 try:
-                    problems += await _run_arm(prepared, arm, ask, pool, kept, observe)
+                    wrong = await _run_arm(prepared, arm, ask, pool, kept, observe)
+                    problems += wrong
+                    for problem in wrong:
+                        log.error("%s", problem)
                 finally:
                     await close(prepared.backends[arm.name], prepared.warn)
     finally:

@@ -98,3 +98,14 @@ def test_stats_and_prune(evaluate, baft):
 def test_replays_are_not_kept(project, baft):
     assert baft("compare", "small")[0] == 0
     assert json.loads(baft("cache", "stats", "--json")[1])["answers"] == 0
+
+
+def test_the_run_s_log_says_what_happened(project, baft, server):
+    spec = f"ollama:{NAME}@{server.url}"
+    arguments = ("eval", "--model", spec, "--dataset", "val.jsonl", "--log-level", "debug")
+    assert baft(*arguments)[0] == 0
+    (log,) = (project / "artifacts" / "runs").glob("*/run.log")
+    text = log.read_text()
+    assert text.count(" DEBUG ") == 22
+    assert "22 of 22 done, 0 failed, 0 tries again, 0 from the cache" in text
+    assert baft(*arguments[:-1], "loud")[0] == 2

@@ -58,6 +58,9 @@ def compare(
     executor: Annotated[
         str, typer.Option(metavar="NAME[?OPTIONS]", help="What asks the models: local, ray?gpus=1.")
     ] = "local",
+    log_level: Annotated[
+        str, typer.Option(help="What run.log holds: debug, info, warning, error.")
+    ] = "info",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask again for what earlier runs were answered.")
     ] = False,
@@ -123,6 +126,7 @@ def compare(
                 "device": device,
                 "batch_size": batch_size,
                 "no_cache": no_cache,
+                "log_level": log_level,
                 "executor": executor,
                 "allow_download": allow_download,
                 "allow_pickle": allow_pickle,

@@ -43,8 +43,10 @@ def asked_for(
     """
     from ..comparison import Asked
     from ..errors import UsageError
+    from ..logs import check_level
     from ..records import Limits
 
+    check_level(str(options.get("log_level", "info")))
     try:
         return Asked(
             limits=Limits(concurrency=concurrency, timeout_s=timeout, retries=retries),
