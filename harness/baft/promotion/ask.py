@@ -16,6 +16,7 @@ import yaml
 
 from ..errors import BackendError, DataError, UsageError
 from ..loader import describe
+from ..parsing.pieces import load_yaml
 from ..records import Decoding, Generation, Prediction
 from ..store.codec import finite
 from .config import in_service, read_config
@@ -153,7 +154,9 @@ def concept_of(user: str) -> str:
 
 
 def pipeline_answer(role: Role, prediction: Prediction) -> str:
-    """The document as one block, fenced and labelled as the role's legacy reader expects.
+    """The document, fenced and labelled as the role's legacy reader expects it.
+
+    Outputs that have a label are a document each, in a block each.
 
     Raises:
         BackendError: the answer held no document; asking again may help.
@@ -164,18 +167,25 @@ def pipeline_answer(role: Role, prediction: Prediction) -> str:
             "Ask again, or look at it with `baft ask` without --pipeline.",
             retryable=True,
         )
-    named = [field.name for field in role.outputs if field.name in prediction.fields]
-    lists = {field.name for field in role.outputs if field.kind == "list"}
+    fields = [field for field in role.outputs if field.name in prediction.fields]
+    given = {field.name: prediction.fields[field.name] for field in fields}
+    if fields and all(field.label for field in fields):
+        return "".join(_block(field.label, str(given[field.name])) for field in fields)
     document = {
-        name: _as_list(prediction.fields[name]) if name in lists else prediction.fields[name]
-        for name in named
+        field.name: _as_list(given[field.name]) if field.kind == "list" else given[field.name]
+        for field in fields
     }
-    plain_document = json.loads(json.dumps(finite(document), default=str))
-    text = yaml.safe_dump(plain_document, sort_keys=False, allow_unicode=True, width=2**20)
-    if "```" in text:  # the reader ends at the next fence, so none may stand in the document
-        text = json.dumps(plain_document, ensure_ascii=False, indent=2)
-        text = text.replace("`", "\\u0060") + "\n"
-    return f"```{role.answer_label}\n{text}```\n"
+    plain = json.loads(json.dumps(finite(document), default=str))
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=2**20)
+    return _block(role.answer_label, text)
+
+
+def _block(label: str, text: str) -> str:
+    """A YAML document in a fenced block; no other fence may stand in it, its reader ends there."""
+    if "```" in text:
+        plain = json.loads(json.dumps(finite(load_yaml(text)), default=str))
+        text = json.dumps(plain, ensure_ascii=False, indent=2).replace("`", "\\u0060")
+    return f"```{label}\n{text.rstrip()}\n```\n"
 
 
 def _as_list(value: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from baft import BackendError, DataError, Prediction, UsageError
+from baft.loader import load_plugins
 from baft.promotion import ask, pipeline_answer, pipeline_request, promote
 from baft.promotion.ask import concept_of
 
@@ -183,3 +184,19 @@ def test_values_that_yaml_has_and_json_has_not_survive():
 def test_no_document_is_an_error_and_not_an_empty_block():
     with pytest.raises(BackendError, match="holds no document"):
         block({}, "none")
+
+
+def test_documents_with_labels_are_a_block_each_as_the_pipeline_grabs_them():
+    role = load_plugins().role("product_owner")
+    told = {
+        "product_vision": "product_name: Bread\nlast_updated: 2025-03-01",
+        "product_owner_review": 'status: aligned\nnarrative: "see ```x``` there"\n',
+    }
+
+    text = pipeline_answer(role, Prediction(fields=told, validity="extracted"))
+
+    grabbed = [
+        yaml.safe_load(re.search(rf"```yaml\s*{label}\s*\n([\s\S]+?)\n```", text)[1])
+        for label in ("VISION", "REVIEW")
+    ]
+    assert grabbed == [yaml.safe_load(one) for one in told.values()]
