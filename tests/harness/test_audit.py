@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from baft import Example, Prediction, Score
 from baft.audit import Answer, audit_arm, near_pairs, selected_on, words_of
 from baft.audit.leaks import shared
+from baft.audit.nulls import template
 from baft.audit.text import without_quotes
 from baft.loader import load_plugins
 from baft.store import read_dataset
@@ -271,3 +273,12 @@ def test_near_pairs_are_what_counting_shingles_gives():
     assert pair == (1, 0, pytest.approx(5 / 7))
     assert list(near_pairs([one], [two, one, []], at_least=0.9)) == [(0, 1, 1.0)]
     assert list(near_pairs([[], one, []])) == [(2, 0, 1.0)]
+
+
+def test_the_words_of_a_document_that_is_text_are_taken_out_and_its_form_stays():
+    one = {"review": "status: aligned\nsummary:\n- The two functions carry it"}
+    other = {"review": "status: aligned\nsummary:\n- Nothing is said of waste"}
+    assert yaml.safe_load(template([one, other])["review"]) == {
+        "status": "aligned",
+        "summary": ["lorem ipsum dolor sit amet"],
+    }

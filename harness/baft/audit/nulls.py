@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..parsing.documents import as_yaml
+from ..parsing.pieces import load_yaml
 from ..records import NullArm, Prediction
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def template(references: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The first reference with its words taken out: what recurs elsewhere is form and stays.
 
     Texts that stand in another reference too (ids, priorities) are kept; every other text becomes
-    filler of the same length.
+    filler of the same length. A text that is a YAML document is looked into.
 
     >>> template([{"id": "A1", "title": "Wine cellar"}, {"id": "A1", "title": "Book club"}])
     {'id': 'A1', 'title': 'lorem ipsum'}
@@ -57,6 +59,9 @@ def template(references: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     others = Counter(text for one in references[:100] for text in set(_texts(one)))
 
     def blank(value: Any) -> Any:
+        document = _document(value)
+        if document is not None:
+            return as_yaml(blank(document))
         if isinstance(value, str):
             return value if others[value] > 1 else (FILLER * (len(value) // 70 + 1))[: len(value)]
         if isinstance(value, Mapping):
@@ -70,7 +75,10 @@ def template(references: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
+    document = _document(value)
+    if document is not None:
+        yield from _texts(document)
+    elif isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for inner in value.values():
@@ -78,6 +86,12 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _texts(inner)
+
+
+def _document(value: Any) -> Any:
+    """The mapping or list that a text of several lines holds; None for any other value."""
+    data = load_yaml(value) if isinstance(value, str) and "\n" in value.strip() else None
+    return data if isinstance(data, (dict, list)) else None
 
 
 def _prediction(fields: Mapping[str, Any]) -> Prediction:

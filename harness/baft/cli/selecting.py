@@ -45,7 +45,7 @@ def selection(
 
     data = read_dataset(train, role)
     held_out = None if val is None else read_dataset(val, role)
-    frozen = frozen_datasets(here.project)
+    frozen = frozen_datasets(here.project, role.name)
     for found in (data, *((held_out,) if held_out else ())):
         if found.sha256 in frozen and not insists:
             raise UsageError(

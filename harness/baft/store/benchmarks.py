@@ -77,8 +77,8 @@ def find_benchmark(name: str, project: Path | None) -> Benchmark:
     raise UsageError(f"There is no benchmark named {name!r}.", did_you_mean(name, known))
 
 
-def frozen_datasets(project: Path | None) -> dict[str, str]:
-    """Name of a benchmark by the hash of the dataset that it measures on.
+def frozen_datasets(project: Path | None, role: str) -> dict[str, str]:
+    """Name of a benchmark of the role by the hash of the dataset that it measures on.
 
     Raises:
         DataError: the file of a benchmark is broken.
@@ -88,7 +88,8 @@ def frozen_datasets(project: Path | None) -> dict[str, str]:
         benchmark = read_benchmark(path)
         data = Path(benchmark.root) / benchmark.dataset
         sha256 = benchmark.dataset_sha256 or (file_sha256(data) if data.is_file() else "")
-        found.setdefault(sha256, benchmark.name)
+        if benchmark.role == role:
+            found.setdefault(sha256, benchmark.name)
     return found
 
 
