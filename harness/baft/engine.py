@@ -23,7 +23,7 @@ from .records import Example, Failure, Generation, Scored
 from .store.replays import replay_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from .protocols import Backend, Deliver, Metric, Outcome, Role
@@ -154,7 +154,11 @@ async def _run_repeat(
 
 
 class _Writer:
-    """Commits what arrives and scores it beside the event loop."""
+    """Commits what arrives and scores it beside the event loop.
+
+    All that arrived in one turn of the loop, answers and scores, is one transaction; whoever
+    delivered an answer is held until it is committed, and asks for no other one before.
+    """
 
     def __init__(
         self,
@@ -176,20 +180,30 @@ class _Writer:
         self._scored = scored
         self._cache = cache
         self._examples = {example.id: example for example in job.examples}
-        self._under_way: set[asyncio.Task[None]] = set()
         self._prompts = {prompt.example_id: prompt for prompt in job.prompts}
+        self._repeat = 0
+        """Of the answers that wait; the next one is asked for when they all are committed."""
+        self._generations: list[Generation] = []
+        self._results: list[Scored] = []
+        self._commit: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(4)  # bounds what waits to be scored
 
     async def deliver(self, repeat: int, decoding: Decoding, outcome: Outcome) -> None:
         """Take what was asked for: commit it, leave it to later runs."""
         self.progress.retried += outcome.retried
         self._log(repeat, outcome)
+        self._repeat = repeat
         if outcome.failure is not None:
             failure = outcome.failure
-            self.commit([Scored(example_id=failure.example_id, repeat=repeat, failure=failure)])
+            result = Scored(example_id=failure.example_id, repeat=repeat, failure=failure)
+            self._results.append(result)
+            await self._committed()
             return
         generations = list(outcome.generations)
-        await self.generated(repeat, generations)
+        self.progress.tokens += sum(g.completion_tokens or 0 for g in generations)
+        self._generations += generations
+        await self._committed()
         if self._cache is not None:
             asked = [self._prompts[generation.example_id] for generation in generations]
             self._cache.keep(asked, decoding, generations)
@@ -204,17 +218,13 @@ class _Writer:
         elif outcome.retried:
             ids = ", ".join(g.example_id for g in outcome.generations)
             log.info("%s: %s (repeat %d) took %d tries", self.arm, ids, repeat, outcome.retried + 1)
-        for g in outcome.generations:
-            log.debug(
-                "%s: %s (repeat %d) %s, %s tokens in %s s",
-                *(self.arm, g.example_id, repeat, g.finish_reason, g.completion_tokens),
-                f"{g.latency_s:.3f}" if g.latency_s is not None else "?",
-            )
-
-    async def generated(self, repeat: int, generations: list[Generation]) -> None:
-        """Commit generations now; score them as soon as there is a place."""
-        self.progress.tokens += sum(g.completion_tokens or 0 for g in generations)
-        await self._commit(repeat, generations)
+        if log.isEnabledFor(logging.DEBUG):
+            for g in outcome.generations:
+                log.debug(
+                    "%s: %s (repeat %d) %s, %s tokens in %s s",
+                    *(self.arm, g.example_id, repeat, g.finish_reason, g.completion_tokens),
+                    f"{g.latency_s:.3f}" if g.latency_s is not None else "?",
+                )
 
     async def from_cache(
         self, repeat: int, prompts: list[Prompt], decoding: Decoding
@@ -225,24 +235,45 @@ class _Writer:
             return prompts
         self.progress.cached += len(found)
         self._store.add_cached(self.arm, found)
-        await self._commit(repeat, found)
+        self._repeat = repeat
+        self._generations += found
+        await self._committed()
         have = {generation.example_id for generation in found}
         return [prompt for prompt in prompts if prompt.example_id not in have]
 
-    async def _commit(self, repeat: int, generations: list[Generation]) -> None:
-        self._store.add_generations(self.arm, repeat, generations)
-        await self._places.acquire()
-        task = asyncio.ensure_future(self.score(repeat, generations))
-        self._under_way.add(task)
-        task.add_done_callback(self._place_free)
+    async def _committed(self) -> None:
+        """Wait until what was taken is on disk, and there is a place to score it."""
+        await asyncio.shield(self._soon())  # others wait for the same commit
 
-    def _place_free(self, task: asyncio.Task[None]) -> None:
-        self._places.release()
-        if not task.exception():
-            self._under_way.discard(task)
+    def _soon(self) -> asyncio.Task[None]:
+        """The next commit; it starts when this turn of the loop is over."""
+        if self._commit is None:
+            self._commit = self._start(self._commit_all())
+        return self._commit
+
+    async def _commit_all(self) -> None:
+        self._commit, repeat = None, self._repeat
+        generations, self._generations = self._generations, []
+        results, self._results = self._results, []
+        self._store.add(self.arm, repeat, generations, results)
+        if results:
+            self._tell(results)
+        if generations:
+            await self._places.acquire()
+            task = self._start(self.score(repeat, generations))
+            task.add_done_callback(lambda _: self._places.release())
+
+    def _tell(self, results: list[Scored]) -> None:
+        """Tell whoever listens of what was committed."""
+        self.progress.done += len(results)
+        self.progress.failed += sum(result.failure is not None for result in results)
+        self._observe(self.progress)
+        if self._scored is not None:
+            for result in results:
+                self._scored(result)
 
     async def score(self, repeat: int, generations: list[Generation]) -> None:
-        """Parse and score in the pool, then commit."""
+        """Parse and score in the pool; the next commit takes the results along."""
         if not generations:
             return
         pairs = [(self._examples[g.example_id], g) for g in generations]
@@ -253,23 +284,26 @@ class _Writer:
             job = self._job
             call = self._pool.submit(score_all, job.role, job.metric, pairs, repeat, job.extraction)
         results = await asyncio.wrap_future(call, loop=loop)
-        self.commit([replace(r, generation=g) for r, g in zip(results, generations, strict=True)])
+        self._results += (
+            replace(r, generation=g) for r, g in zip(results, generations, strict=True)
+        )
+        self._soon()
 
-    def commit(self, results: list[Scored]) -> None:
-        """Commit results, tell whoever listens."""
-        self._store.add_results(self.arm, results)
-        self.progress.done += len(results)
-        self.progress.failed += sum(result.failure is not None for result in results)
-        self._observe(self.progress)
-        if self._scored is not None:
-            for result in results:
-                self._scored(result)
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not task.exception():
+            self._under_way.discard(task)  # what went wrong stays until ``drain`` raises it
 
     async def drain(self) -> None:
-        """Wait for everything that is being scored."""
+        """Wait for everything that is being scored and committed."""
         if self._cache is not None:
             self._cache.flush()
-        if self._under_way:
+        while self._under_way:
             await asyncio.gather(*self._under_way)
 
 

@@ -218,6 +218,45 @@ def test_repeats_draw_with_their_own_seeds(run):
     store = run(backend, n=2, repeats=3)
     assert {seed for _, seed in backend.calls} == {42, 43, 44}
     assert len(values(store)) == 6
+    assert all(result.generation for result in store.results("baseline"))
+
+
+def test_an_answer_is_on_disk_before_the_next_one_is_asked_for(run, tmp_path):
+    counts = []
+
+    class Looking(Answering):
+        async def generate(self, prompts, decoding):
+            store = RunStore.open(tmp_path / "run")
+            counts.append(len(store.unscored("baseline", 0)) + len(store.finished("baseline")))
+            store.close()
+            return await super().generate(prompts, decoding)
+
+    run(Looking(width=1), n=6)
+    assert counts == list(range(6))
+
+
+def test_what_arrives_at_once_is_one_transaction(run, tmp_path, role, make_manifest):
+    sizes = []
+
+    class Counting(RunStore):
+        def add(self, arm, repeat, generations, results):
+            sizes.append(len(generations))
+            super().add(arm, repeat, generations, results)
+
+    class Together(Answering):
+        async def generate(self, prompts, decoding):
+            self.here = getattr(self, "here", asyncio.Barrier(8))
+            await self.here.wait()
+            return await super().generate(prompts, decoding)
+
+    RunStore.create(tmp_path / "other", make_manifest(n=8)).close()
+    store = Counting.open(tmp_path / "other")
+    examples = [role.example({"word": f"w{i}"}) for i in range(8)]
+    store.add_examples(examples, [role.prompt(e) for e in examples])
+    run(Together(width=8), n=8, store=store)
+    assert values(store) == [1.0] * 8
+    assert max(sizes) > 1
+    assert sum(sizes) == 8
 
 
 def test_a_finished_run_resumed_asks_for_nothing(run):

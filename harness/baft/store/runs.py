@@ -154,7 +154,17 @@ class RunStore:
 
     def add_generations(self, arm: str, repeat: int, generations: Iterable[Generation]) -> None:
         """Commit what came back."""
-        rows = (
+        self.add(arm, repeat, generations, ())
+
+    def add_results(self, arm: str, results: Iterable[Scored]) -> None:
+        """Commit scores and failures."""
+        self.add(arm, 0, (), results)
+
+    def add(
+        self, arm: str, repeat: int, generations: Iterable[Generation], results: Iterable[Scored]
+    ) -> None:
+        """Commit what came back, and scores and failures, in one transaction."""
+        answers = (
             (
                 arm,
                 g.example_id,
@@ -170,14 +180,7 @@ class RunStore:
             )
             for g in generations
         )
-        with self._writing() as db:
-            db.executemany(
-                f"INSERT OR REPLACE INTO generations VALUES ({','.join('?' * 11)})", rows
-            )
-
-    def add_results(self, arm: str, results: Iterable[Scored]) -> None:
-        """Commit scores and failures."""
-        rows = (
+        outcomes = (
             (
                 arm,
                 r.example_id,
@@ -193,8 +196,10 @@ class RunStore:
             )
             for r in results
         )
+        marks = ",".join("?" * 11)
         with self._writing() as db:
-            db.executemany(f"INSERT OR REPLACE INTO results VALUES ({','.join('?' * 11)})", rows)
+            db.executemany(f"INSERT OR REPLACE INTO generations VALUES ({marks})", answers)
+            db.executemany(f"INSERT OR REPLACE INTO results VALUES ({marks})", outcomes)
 
     def add_wall(self, arm: str, wall_s: float) -> None:
         """Add to the seconds that an arm took."""

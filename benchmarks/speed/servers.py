@@ -1,0 +1,269 @@
+"""What `baft eval` costs beside a hand-written aiohttp loop, against mock servers.
+
+Both ask the same server, in a process of its own, for the same answers, so many at once, and score
+them by the same role and metric. baft also stores everything and writes its reports. Each is run
+with a tenth of the examples and with all of them, so that what an example costs (the difference)
+stands apart from what starting and reporting cost.
+
+Run it: .venv/bin/python benchmarks/speed/servers.py [--examples 2000] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CONCURRENCY = 32
+LISTS = ("functional_requirements", "non_functional_requirements", "constraints")
+
+
+def rows() -> list[dict[str, Any]]:
+    """The training data, with four items in each list, so that an answer has about 1.5 KB."""
+    path = ROOT / "artifacts" / "synthetic" / "ba_train_v2_fixed.jsonl"
+    found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for row in found:
+        for name in LISTS:
+            row["requirements"][name] = row["requirements"][name][:4]
+    return found
+
+
+def bodies(dialect: str) -> list[bytes]:
+    """Whole HTTP replies to chat requests."""
+    found = []
+    for row in rows():
+        text = yaml.safe_dump(row["requirements"], sort_keys=False, width=10**9)
+        message = {"role": "assistant", "content": text}
+        reply: dict[str, Any]
+        if dialect == "ollama":
+            reply = {"model": "tiny:latest", "message": message, "done": True}
+            reply |= {"done_reason": "stop", "prompt_eval_count": 200, "eval_count": 400}
+        else:
+            reply = {"id": "x", "object": "chat.completion", "model": "tiny", "created": 1}
+            reply["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
+            reply["usage"] = {"prompt_tokens": 200, "completion_tokens": 400, "total_tokens": 600}
+        found.append(http(reply))
+    return found
+
+
+def http(reply: Any) -> bytes:
+    """A reply as it goes over the wire."""
+    body = json.dumps(reply).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+FACTS = {
+    "/v1/models": {"object": "list", "data": [{"id": "tiny", "object": "model"}]},
+    "/api/tags": {"models": [{"name": "tiny:latest", "digest": "0" * 64}]},
+    "/api/show": {"template": "{{ .Prompt }}", "parameters": "", "details": {}},
+    "/api/version": {"version": "0.0.0"},
+}
+
+
+class Mock(asyncio.Protocol):
+    """One connection: requests with a length, one after another."""
+
+    def __init__(self, replies: list[bytes], delay_s: float) -> None:
+        self._replies, self._delay_s = replies, delay_s
+        self._waiting = b""
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep the way back."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every whole request, after the delay where a model would have to think."""
+        self._waiting += data
+        while (end := self._waiting.find(b"\r\n\r\n")) >= 0:
+            head = self._waiting[:end].decode("latin-1").lower()
+            _, found, rest = head.partition("\r\ncontent-length:")
+            length = int(rest.partition("\r\n")[0]) if found else 0
+            if len(self._waiting) < end + 4 + length:
+                return
+            body, self._waiting = (
+                self._waiting[end + 4 : end + 4 + length],
+                self._waiting[end + 4 + length :],
+            )
+            path = head.split(" ", 2)[1]
+            if path in FACTS:
+                self._transport.write(http(FACTS[path]))
+                continue
+            reply = self._replies[hash(body) % len(self._replies)]
+            if self._delay_s:
+                asyncio.get_running_loop().call_later(self._delay_s, self._write, reply)
+            else:
+                self._transport.write(reply)
+
+    def _write(self, reply: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(reply)
+
+
+def serve(dialect: str, delay_s: float, port: Any) -> None:
+    """Answer until ended."""
+
+    async def run() -> None:
+        replies = bodies(dialect)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Mock(replies, delay_s), "127.0.0.1", 0
+        )
+        port.put(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
+def hand_written(dialect: str, url: str, data: Path) -> None:
+    """The loop that one would write: ask, parse, score, take the mean."""
+    import aiohttp
+
+    from baft import Generation
+    from baft.loader import load_plugins
+
+    plugins = load_plugins()
+    role = plugins.role("ba")
+    metric = plugins.metric(role.metric)
+    examples = [role.example(json.loads(line)) for line in data.open(encoding="utf-8")]
+    settings = {"temperature": 0.7, "seed": 42}
+
+    async def run() -> list[float]:
+        scores: list[float] = []
+        waiting = iter(examples)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+
+            async def worker() -> None:
+                for example in waiting:
+                    messages = [
+                        {"role": m.role, "content": m.content}
+                        for m in role.prompt(example).messages
+                    ]
+                    body: dict[str, Any] = {"model": "tiny", "messages": messages}
+                    if dialect == "ollama":
+                        body |= {"stream": False, "options": {**settings, "num_predict": 2048}}
+                        path = "/api/chat"
+                    else:
+                        body |= {**settings, "max_tokens": 2048}
+                        path = "/v1/chat/completions"
+                    async with session.post(url + path, json=body) as response:
+                        reply = await response.json()
+                    found = reply if dialect == "ollama" else reply["choices"][0]
+                    generation = Generation(example_id=example.id, text=found["message"]["content"])
+                    prediction = role.parse(generation, "lenient")
+                    scores.append(metric.score(example, prediction).value)
+
+            await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+        return scores
+
+    print(statistics.mean(asyncio.run(run())))
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """Seconds and seconds of CPU of a command, its own children included."""
+    started = time.perf_counter()
+    with open(os.devnull, "wb") as nowhere:
+        process = subprocess.Popen(command, stdout=nowhere)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return time.perf_counter() - started, used.ru_utime + used.ru_stime
+
+
+def make_data(path: Path, n: int) -> Path:
+    """A dataset of ``n`` examples."""
+    concepts = [row["concept"] for row in rows()]
+    with path.open("w", encoding="utf-8") as out:
+        for i in range(n):
+            concept = f"{concepts[i % len(concepts)]} Variant {i}."
+            out.write(json.dumps({"id": str(i), "concept": concept}) + "\n")
+    return path
+
+
+def commands(dialect: str, url: str, data: Path, folder: Path) -> dict[str, list[str]]:
+    """How each is run."""
+    spec = f"ollama:tiny@{url}" if dialect == "ollama" else f"openai:tiny@{url}/v1"
+    return {
+        "loop": [sys.executable, __file__, "--loop", dialect, url, str(data)],
+        "baft": [
+            sys.executable, "-m", "baft", "-q", "eval", "--model", spec, "--dataset", str(data),
+            "--no-cache", "--concurrency", str(CONCURRENCY), "--runs", str(folder / "runs"),
+            "--output", str(folder / "report.json"),
+        ],
+    }  # fmt: skip
+
+
+def compare(dialect: str, delay_s: float, n: int, rounds: int) -> None:
+    """Run both in turns and print medians and ratios."""
+    context = multiprocessing.get_context("spawn")
+    port = context.Queue()
+    server = context.Process(target=serve, args=(dialect, delay_s, port), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{port.get(timeout=60)}"
+    took: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for count in (n // 10, n):
+                data = make_data(folder / f"{count}.jsonl", count)
+                for _ in range(rounds):
+                    for who, command in commands(dialect, url, data, folder).items():
+                        took.setdefault((who, count), []).append(measured(command))
+    finally:
+        server.terminate()
+        server.join()
+    found = {}
+    for who in ("loop", "baft"):
+        whole, less = (
+            [statistics.median(turn[i] for turn in took[who, count]) for i in (0, 1)]
+            for count in (n, n // 10)
+        )
+        by_example = [(a - b) / (n - n // 10) for a, b in zip(whole, less, strict=True)]
+        fixed = [b - each * (n // 10) for b, each in zip(less, by_example, strict=True)]
+        found[who] = [*whole, *by_example]
+        print(
+            f"{dialect} {delay_s * 1e3:.0f} ms, {who}: {whole[0]:.2f} s, {whole[1]:.2f} s of CPU; "
+            f"by example {by_example[0] * 1e3:.2f} ms, {by_example[1] * 1e3:.2f} ms of CPU; "
+            f"fixed {fixed[0]:.2f} s, {fixed[1]:.2f} s of CPU",
+            flush=True,
+        )
+    ratios = [b / a for a, b in zip(found["loop"], found["baft"], strict=True)]
+    print(
+        f"{dialect} {delay_s * 1e3:.0f} ms, baft/loop by example: wall {ratios[2]:.2f}, CPU "
+        f"{ratios[3]:.2f}, throughput {1 / ratios[2]:.2f}; whole commands: wall {ratios[0]:.2f}, "
+        f"CPU {ratios[1]:.2f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Every dialect with every delay."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dialects", nargs="+", default=["ollama", "openai"])
+    parser.add_argument("--delays-ms", type=float, nargs="+", default=[50, 0])
+    parser.add_argument("--loop", nargs=3, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.loop:
+        hand_written(asked.loop[0], asked.loop[1], Path(asked.loop[2]))
+        return
+    for dialect in asked.dialects:
+        for delay_ms in asked.delays_ms:
+            compare(dialect, delay_ms / 1e3, asked.examples, asked.rounds)
+
+
+if __name__ == "__main__":
+    main()
