@@ -117,6 +117,7 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[str, ...]:
     bare = copy.copy(node)
     bare.body, bare.decorator_list = [ast.Expr(ast.Constant(...))], []
     line = " ".join(ast.unparse(bare).split())
+    line = line.replace("=", " = ").replace("'", '"')  # as the formatter writes defaults
     if len(line) > 88:
         head, rest = line.split("(", 1)
         arguments, returned = rest.rsplit(") ->", 1)

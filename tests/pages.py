@@ -85,7 +85,7 @@ def matches(shown: str, printed: str) -> bool:
     >>> matches("KEEP\\nNext", "KEEP\\nso\\nNext")
     False
     """
-    parts = (re.escape(part) for part in " ".join(shown.split()).split("…"))
+    parts = (re.escape(" ".join(part.split())) for part in shown.split("…"))
     return re.search(".*".join(parts), " ".join(printed.split())) is not None
 
 
