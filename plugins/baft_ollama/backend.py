@@ -6,6 +6,7 @@ would not be the same model. Options always go inside ``options``: Ollama ignore
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import httpx
-import ollama
 
 from baft import BackendError, Decoding, Generation, Prompt, UsageError, did_you_mean, digest
 
@@ -78,11 +78,11 @@ class OllamaBackend:
         self.spec = spec
         self._model = model
         self._url = address.url
-        self._options: dict[str, Any] = {
-            "auth": address.auth,
-            "headers": {"authorization": f"Bearer {api_key}"} if api_key else {},
-        }
-        self._client: ollama.AsyncClient | None = None
+        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        if address.auth:
+            secret = base64.b64encode(":".join(address.auth).encode()).decode()
+            self._headers["authorization"] = f"Basic {secret}"
+        self._session: aiohttp.ClientSession | None = None
         self._served: _Served | None = None
 
     def fingerprint(self) -> str:
@@ -132,41 +132,42 @@ class OllamaBackend:
 
     async def close(self) -> None:
         """Close the connections; the model stays loaded for whoever else uses it."""
-        if self._client is not None:
-            await self._client.close()  # type: ignore[no-untyped-call]
+        if self._session is not None:
+            await self._session.close()
 
     async def _ask(self, prompt: Prompt, decoding: Decoding) -> Generation:
-        if self._client is None:
-            self._client = ollama.AsyncClient(
-                self._url,
-                timeout=server.TIMEOUT,
-                transport=server.transport(self._url),
-                event_hooks={"response": [self._check_async]},
-                **self._options,
-            )
+        if self._session is None:
+            self._session = server.session(self._url, self._headers)
         started = time.perf_counter()
         with _told_apart(self._url):
-            reply = await self._client.chat(
-                self._model,
-                [{"role": m.role, "content": m.content} for m in prompt.messages],
-                stream=False,
-                options={
-                    "temperature": decoding.temperature,
-                    "num_predict": decoding.max_tokens,
-                    "seed": decoding.seed,
-                    "num_ctx": decoding.num_ctx,
+            reply = await server.ask(
+                self._session,
+                self._url,
+                {
+                    "model": self._model,
+                    "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+                    "stream": False,
+                    "options": {
+                        "temperature": decoding.temperature,
+                        "num_predict": decoding.max_tokens,
+                        "seed": decoding.seed,
+                        "num_ctx": decoding.num_ctx,
+                    },
+                    "keep_alive": KEEP_ALIVE,
                 },
-                keep_alive=KEEP_ALIVE,
             )
-        return Generation(
-            example_id=prompt.example_id,
-            text=reply.message.content or "",
-            finish_reason=FINISH.get(reply.done_reason or "", "unknown"),  # type: ignore[arg-type]
-            prompt_tokens=reply.prompt_eval_count,
-            completion_tokens=reply.eval_count,
-            latency_s=time.perf_counter() - started,
-            notes=tuple(_notes(reply, decoding.num_ctx)),
-        )
+            text = reply["message"].get("content") or ""
+            if not isinstance(text, str):
+                raise TypeError("no text")
+            return Generation(
+                example_id=prompt.example_id,
+                text=text,
+                finish_reason=FINISH.get(str(reply.get("done_reason")), "unknown"),  # type: ignore[arg-type]
+                prompt_tokens=server.count(reply.get("prompt_eval_count")),
+                completion_tokens=server.count(reply.get("eval_count")),
+                latency_s=time.perf_counter() - started,
+                notes=tuple(_notes(reply, text, decoding.num_ctx)),
+            )
 
     def _look(self) -> _Served:
         if self._served is None:
@@ -176,7 +177,7 @@ class OllamaBackend:
                 event_hooks={"response": [self._check]},
                 timeout=server.LOOK_TIMEOUT_S,
                 trust_env=server.uses_proxy(self._url),
-                **self._options,
+                headers=self._headers,
             )
             with client, _told_apart(self._url):
                 self._served = self._ask_about(client)
@@ -207,10 +208,6 @@ class OllamaBackend:
         response.read()
         server.check(response, self._url, self._model)
 
-    async def _check_async(self, response: httpx.Response) -> None:
-        await response.aread()
-        server.check(response, self._url, self._model)
-
 
 @contextmanager
 def _told_apart(url: str) -> Iterator[None]:
@@ -221,7 +218,7 @@ def _told_apart(url: str) -> Iterator[None]:
         raise server.broken_call(error, url) from error
     except UnicodeEncodeError as error:
         raise BackendError("The prompt holds half a character (a lone surrogate).") from error
-    except ValueError as error:  # no JSON, or not the keys of a chat answer
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BackendError(
             f"{url} sent an answer that is cut off or none.", retryable=True
         ) from error
@@ -232,22 +229,23 @@ def _with_tag(model: str) -> str:
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 
-def _notes(reply: ollama.ChatResponse, num_ctx: int) -> Iterator[str]:
-    text = reply.message.content or ""
+def _notes(reply: Mapping[str, Any], text: str, num_ctx: int) -> Iterator[str]:
     if not text.strip():
         yield "The answer is empty."
-    if reply.message.thinking:
-        yield f"Thinking of {len(reply.message.thinking)} characters is not part of the answer."
+    thinking = reply["message"].get("thinking")
+    if thinking:
+        yield f"Thinking of {len(str(thinking))} characters is not part of the answer."
     if "<think>" in text:
         yield "The answer holds a thinking block."
-    if reply.done_reason not in FINISH:
-        yield f"The server ended the answer with {reply.done_reason!r}."
-    if _looks_cut(reply.prompt_eval_count or 0, num_ctx):
+    if reply.get("done_reason") not in FINISH:
+        yield f"The server ended the answer with {reply.get('done_reason')!r:.200}."
+    prompt_tokens = server.count(reply.get("prompt_eval_count")) or 0
+    if _looks_cut(prompt_tokens, num_ctx):
         yield (
-            f"The prompt may have been cut in silence: {reply.prompt_eval_count} tokens of it were "
+            f"The prompt may have been cut in silence: {prompt_tokens} tokens of it were "
             f"read with num_ctx {num_ctx}."
         )
-    loading_s = (reply.load_duration or 0) / 1e9
+    loading_s = (server.count(reply.get("load_duration")) or 0) / 1e9
     if loading_s > LOADING_S:
         yield f"{loading_s:.1f} s of the latency went into loading the model."
 

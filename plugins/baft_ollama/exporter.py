@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 """Bytes read, hashed and sent at once."""
 
+TIMEOUT = httpx.Timeout(connect=10, read=3600, write=60, pool=None)
+"""Seconds; making a model of large files takes long without a word."""
+
 TRIES = 4
 """Of each upload, with 0.5, 1 and 2 s between them."""
 
@@ -245,7 +248,7 @@ class OllamaExporter:
             base_url=self._address.url,
             auth=self._address.auth,
             headers=self._headers,
-            timeout=server.TIMEOUT,
+            timeout=TIMEOUT,
             follow_redirects=True,
             trust_env=server.uses_proxy(self._address.url),
         )

@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from baft import BackendError, UsageError
 
@@ -27,7 +26,7 @@ LOCAL = {"127.0.0.1", "::1", "localhost"}
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """What a server listens on to be reached from everywhere, and where it is reached from here."""
 
-TIMEOUT = httpx.Timeout(connect=10, read=3600, write=60, pool=None)
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=3600)
 """Seconds. The engine has its own total for each request; this only ends what hangs for ever."""
 
 LOOK_TIMEOUT_S = 30.0
@@ -85,16 +84,40 @@ def uses_proxy(url: str) -> bool:
     return urlsplit(url).hostname not in LOCAL
 
 
-def transport(url: str) -> AiohttpTransport:
-    """Connections by aiohttp; the engine bounds how many there are, so the pool does not.
+def session(url: str, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """Connections to the server; the engine bounds how many there are, so the pool does not.
 
-    At 32 requests at once a request costs 0.5 ms of CPU this way, and 1.8 ms with httpx's own pool.
+    aiohttp is asked directly: a request takes 0.12 ms of CPU, through httpx 0.40 ms, and the
+    clients made for such servers take more on top.
     """
-    return AiohttpTransport(
-        client=lambda: aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), trust_env=uses_proxy(url)
-        )
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        headers={"content-type": "application/json", **headers},
+        timeout=TIMEOUT,
+        trust_env=uses_proxy(url),
     )
+
+
+async def ask(session: aiohttp.ClientSession, url: str, body: Mapping[str, Any]) -> Any:
+    """What ``/api/chat`` answers, read as JSON.
+
+    Raises:
+        BackendError: it is an error.
+        aiohttp.ClientError, OSError: the call broke.
+        ValueError, RecursionError: the answer is not JSON, or the prompt no text that can be sent.
+    """
+    sent = json.dumps(body, ensure_ascii=False).encode()
+    async with session.post(f"{url}/api/chat", data=sent) as response:
+        content = await response.read()
+    if response.status >= 400 or content.startswith(b'{"error"'):
+        headers = {"retry-after": response.headers.get("retry-after", "")}
+        check(httpx.Response(response.status, headers=headers, content=content), url, body["model"])
+    return json.loads(content)
+
+
+def count(value: object) -> int | None:
+    """A number of tokens; None where the server sends none that can be."""
+    return value if isinstance(value, int) and 0 <= value < 1 << 62 else None
 
 
 def check(response: httpx.Response, url: str, model: str) -> None:
@@ -174,18 +197,7 @@ def _error_text(response: httpx.Response) -> str | None:
     return str(body["error"]).strip().rstrip(".")
 
 
-def _is_unreachable(error: BaseException | None) -> bool:
-    """Was there no connection at all?
-
-    httpx-aiohttp (0.2) raises ``ConnectTimeout`` for broken connections as well; aiohttp's own
-    exception under it tells them apart.
-    """
-    causes = []
-    while error is not None:
-        causes.append(error)
-        error = error.__cause__ or error.__context__
-    if any(isinstance(cause, aiohttp.ClientError) for cause in causes):
-        never = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-        return any(isinstance(cause, never) for cause in causes)
-    never_by_httpx = (httpx.ConnectError, httpx.ConnectTimeout)
-    return any(isinstance(cause, never_by_httpx) for cause in causes)
+def _is_unreachable(error: BaseException) -> bool:
+    """Was there no connection at all?"""
+    by_aiohttp = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+    return isinstance(error, (*by_aiohttp, httpx.ConnectError, httpx.ConnectTimeout))

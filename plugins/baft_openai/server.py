@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from baft import BackendError, did_you_mean
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
 
-TIMEOUT = httpx.Timeout(connect=10, read=3600, write=60, pool=None)
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=3600)
 """Seconds. The engine has its own total for each request; this only ends what hangs for ever."""
 
 LOOK_TIMEOUT_S = 30.0
@@ -32,17 +31,23 @@ def uses_proxy(url: str) -> bool:
     return urlsplit(url).hostname not in LOCAL
 
 
-def transport(url: str) -> AiohttpTransport:
-    """Connections by aiohttp; the engine bounds how many there are, so the pool does not.
+def session(url: str, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """Connections to the server; the engine bounds how many there are, so the pool does not.
 
-    At 32 requests at once the client takes 1.3 ms of CPU a request this way, and 4.0 ms with
-    httpx's own pool.
+    aiohttp is asked directly: a request takes 0.12 ms of CPU, through httpx 0.40 ms, and the
+    clients made for such servers take more on top.
     """
-    return AiohttpTransport(
-        client=lambda: aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), trust_env=uses_proxy(url)
-        )
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        headers={"content-type": "application/json", **headers},
+        timeout=TIMEOUT,
+        trust_env=uses_proxy(url),
     )
+
+
+def count(value: object) -> int | None:
+    """A number of tokens; None where the server sends none that can be."""
+    return value if isinstance(value, int) and 0 <= value < 1 << 62 else None
 
 
 def refused(response: httpx.Response, url: str, model: str, listed: Sequence[str]) -> BackendError:
@@ -92,7 +97,7 @@ def broken_call(error: Exception, url: str) -> BackendError:
             retryable=True,  # it may be restarting
             gone=True,
         )
-    words = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
+    words = " ".join(str(error).split())[:200] or type(error).__name__
     return BackendError(f"The answer of {url} was lost on its way: {words}.", retryable=True)
 
 
@@ -109,18 +114,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _is_unreachable(error: BaseException | None) -> bool:
-    """Was there no connection at all?
-
-    httpx-aiohttp (0.2) raises ``ConnectTimeout`` for broken connections as well; aiohttp's own
-    exception under it tells them apart.
-    """
-    causes = []
-    while error is not None:
-        causes.append(error)
-        error = error.__cause__ or error.__context__
-    if any(isinstance(cause, aiohttp.ClientError) for cause in causes):
-        never = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-        return any(isinstance(cause, never) for cause in causes)
-    never_by_httpx = (httpx.ConnectError, httpx.ConnectTimeout)
-    return any(isinstance(cause, never_by_httpx) for cause in causes)
+def _is_unreachable(error: BaseException) -> bool:
+    """Was there no connection at all?"""
+    by_aiohttp = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+    return isinstance(error, (*by_aiohttp, httpx.ConnectError, httpx.ConnectTimeout))

@@ -63,14 +63,14 @@ def replay(tmp_path):
 
 @contextmanager
 def ollama(tmp_path):
-    pytest.importorskip("ollama")
+    pytest.importorskip("aiohttp")
     with FakeOllama() as server:
         yield f"ollama:mistral:7b-instruct@{server.url}", "ollama:m@127.0.0.1:1"
 
 
 @contextmanager
 def openai(tmp_path):
-    pytest.importorskip("openai")
+    pytest.importorskip("aiohttp")
     with FakeOpenAI() as server:
         yield f"openai:tiny@{server.url}/v1", "openai:m@http://127.0.0.1:1/v1"
 

@@ -307,7 +307,7 @@ def served(server):
 
 
 def test_only_what_is_missing_is_tried_again_with_another_seed(replayed, baft, tmp_path):
-    pytest.importorskip("openai")
+    pytest.importorskip("aiohttp")
     with FakeOpenAI(reply) as server:
         code, out, err = baft(*served(server), "--output", "new.jsonl")
         assert (code, out) == (0, "22 of 22 concepts\n"), err
@@ -319,7 +319,7 @@ def test_only_what_is_missing_is_tried_again_with_another_seed(replayed, baft, t
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_generation_goes_on_to_the_same_dataset(how, replayed, baft, tmp_path):
-    pytest.importorskip("openai")
+    pytest.importorskip("aiohttp")
     with FakeOpenAI(reply) as server:
         assert baft(*served(server), "--output", "whole.jsonl")[0] == 0
         whole = len(server.requests)
@@ -353,7 +353,7 @@ def test_a_killed_generation_goes_on_to_the_same_dataset(how, replayed, baft, tm
 
 
 def test_a_server_that_is_gone_leaves_what_it_answered(replayed, baft, tmp_path):
-    pytest.importorskip("openai")
+    pytest.importorskip("aiohttp")
     with FakeOpenAI(reply) as server:
         command = [*served(server), "--output", "new.jsonl", "--concurrency", "1"]
         server.answers = lambda asked: (

@@ -20,10 +20,11 @@ from baft.testing import (
     prompt_of,
 )
 
-pytest.importorskip("ollama")
+pytest.importorskip("aiohttp")
 
 import aiohttp
 import httpx
+from aiohttp import web
 
 from baft_ollama import server as servers
 from baft_ollama.backend import open_backend
@@ -326,14 +327,14 @@ def test_a_spec_without_a_model_is_refused():
 def test_registering_loads_no_client():
     code = (
         "import sys, baft_ollama, baft_openai, baft.loader; baft.loader.load_plugins(); "
-        "bad = {'ollama', 'openai', 'httpx', 'aiohttp'} & set(sys.modules); assert not bad, bad"
+        "bad = {'httpx', 'aiohttp'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_without_the_package_the_error_names_the_extra():
     code = (
-        "import sys; sys.modules['ollama'] = None\n"
+        "import sys; sys.modules['aiohttp'] = None\n"
         "import baft\nfrom baft.loader import load_plugins\n"
         "plugins = load_plugins()\n"
         "try: plugins.open('ollama:m', plugins.context())\n"
@@ -346,9 +347,51 @@ def test_without_the_package_the_error_names_the_extra():
 
 
 def test_a_host_that_never_answers_is_gone_and_a_broken_connection_is_not():
-    silent, broken = httpx.ConnectTimeout("slow"), httpx.ConnectTimeout("broken")
-    silent.__cause__ = aiohttp.ConnectionTimeoutError()
-    broken.__cause__ = aiohttp.ServerDisconnectedError()  # so named by httpx-aiohttp
-    assert servers.broken_call(silent, "http://host").gone
-    assert servers.broken_call(httpx.ConnectTimeout("slow"), "http://host").gone
-    assert not servers.broken_call(broken, "http://host").gone
+    for silent in (aiohttp.ConnectionTimeoutError(), httpx.ConnectTimeout("slow")):
+        assert servers.broken_call(silent, "http://host").gone
+    for broken in (aiohttp.ServerDisconnectedError(), httpx.ReadError("broken")):
+        assert not servers.broken_call(broken, "http://host").gone
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        [],
+        {"done": True},
+        {"message": "text"},
+        {"message": {"content": ["text"]}},
+        {"message": {"content": "text"}, "done_reason": ["stop"]},
+    ],
+)
+def test_an_answer_of_another_shape_is_none(reply):
+    with pytest.raises(BackendError, match="cut off or none") as caught:
+        replied(reply)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 70, "12", None, 1.5])
+def test_a_count_that_cannot_be_is_none(count):
+    message = {"content": "text"}
+    answer = replied({"message": message, "done_reason": "stop", "eval_count": count})
+    assert (answer.text, answer.completion_tokens) == ("text", None)
+
+
+def test_half_a_character_in_a_prompt_is_explained():
+    with FakeOllama() as server:
+        with pytest.raises(BackendError, match="half a character") as caught:
+            ask(opened(server), "\ud800")
+    assert not caught.value.retryable
+
+
+def replied(body):
+    """What the backend makes of a reply that is read as it stands."""
+
+    class Replying(FakeOllama):
+        def routes(self):
+            async def reply(request):
+                return web.json_response(body)
+
+            return [web.post("/api/chat", reply)]
+
+    with Replying() as server:
+        return ask(opened(server), "x")[0]

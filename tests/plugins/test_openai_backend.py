@@ -17,7 +17,9 @@ from baft.testing import (
     prompt_of,
 )
 
-pytest.importorskip("openai")
+pytest.importorskip("aiohttp")
+
+from aiohttp import web
 
 from baft_openai.backend import open_backend
 
@@ -221,3 +223,46 @@ def test_a_second_try_cures_every_fault():
                 ask(opened(server), text)
             assert caught.value.retryable
             assert ask(opened(server), text)[0].text == "ok"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        [],
+        {"choices": []},
+        {"choices": [{"message": {"content": ["text"]}}]},
+        {"choices": [{"message": {"content": "text"}, "finish_reason": ["stop"]}]},
+    ],
+)
+def test_an_answer_of_another_shape_is_none(reply):
+    with pytest.raises(BackendError, match="no chat answer") as caught:
+        replied(reply)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 70, "12", None, 1.5])
+def test_a_count_that_cannot_be_is_none(count):
+    choice = {"message": {"content": "text"}, "finish_reason": "stop"}
+    answer = replied({"choices": [choice], "usage": {"completion_tokens": count}})
+    assert (answer.text, answer.completion_tokens) == ("text", None)
+
+
+def test_half_a_character_in_a_prompt_is_explained():
+    with FakeOpenAI() as server:
+        with pytest.raises(BackendError, match="half a character") as caught:
+            ask(opened(server), "\ud800")
+    assert not caught.value.retryable
+
+
+def replied(body):
+    """What the backend makes of a reply that is read as it stands."""
+
+    class Replying(FakeOpenAI):
+        def routes(self):
+            async def reply(request):
+                return web.json_response(body)
+
+            return [web.post("/v1/chat/completions", reply)]
+
+    with Replying() as server:
+        return ask(opened(server), "x")[0]

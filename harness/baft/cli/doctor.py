@@ -46,8 +46,7 @@ def _packages() -> list[dict[str, Any]]:
 
     checks = []
     for extra, names in (
-        ("ollama", ["ollama"]),
-        ("openai", ["openai"]),
+        ("ollama,openai", ["aiohttp", "httpx"]),
         ("lora", ["torch", "transformers", "peft"]),
         ("dspy", ["dspy"]),
     ):
