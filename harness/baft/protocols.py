@@ -169,6 +169,24 @@ class Mergeable(Protocol):
         ...
 
 
+@runtime_checkable
+class Streaming(Protocol):
+    """What a backend may be besides: one that tells its answer while it is being written."""
+
+    async def stream(
+        self, prompt: Prompt, decoding: Decoding, heard: Callable[[str], None]
+    ) -> Generation:
+        """As ``generate`` for one prompt; ``heard`` is told of each further piece of the text.
+
+        It may be called from any thread. Joined, the pieces are the beginning of the text, or all
+        of it.
+
+        Raises:
+            BackendError: as ``generate``.
+        """
+        ...
+
+
 class Exporter(Protocol):
     """Puts a merged model where it is served."""
 

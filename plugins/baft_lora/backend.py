@@ -14,7 +14,8 @@ import baft
 
 from . import loading, merging, sources
 from .chatform import chat_form
-from .rendering import NO_TEMPLATE, prompt_ids, template_sha256
+from .rendering import NO_TEMPLATE, answer_text, prompt_ids, template_sha256
+from .speaking import Speaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -115,12 +116,18 @@ class LocalBackend:
         Raises:
             BackendError: a prompt leaves no room for an answer, or memory ran out.
         """
-        gave_up = threading.Event()
-        try:
-            return await asyncio.to_thread(self._generate, prompts, decoding, gave_up)
-        except asyncio.CancelledError:
-            gave_up.set()  # the thread ends after its present token
-            raise
+        return await self._in_thread(prompts, decoding)
+
+    async def stream(
+        self, prompt: baft.Prompt, decoding: baft.Decoding, heard: Callable[[str], None]
+    ) -> baft.Generation:
+        """As ``generate`` for one prompt, telling the text while it is written.
+
+        Raises:
+            BackendError: as ``generate``.
+        """
+        (generation,) = await self._in_thread([prompt], decoding, Speaker(self._tokenizer, heard))
+        return generation
 
     def chat_form(self, prompts: Sequence[baft.Prompt]) -> baft.ChatForm:
         """The chat template as pieces around one user turn; see ``baft.Mergeable``."""
@@ -156,8 +163,25 @@ class LocalBackend:
                 self._shared.pop(self._key())
             self._weights = None
 
+    async def _in_thread(
+        self,
+        prompts: Sequence[baft.Prompt],
+        decoding: baft.Decoding,
+        heard: Callable[[int, int], None] | None = None,
+    ) -> list[baft.Generation]:
+        gave_up = threading.Event()
+        try:
+            return await asyncio.to_thread(self._generate, prompts, decoding, gave_up, heard)
+        except asyncio.CancelledError:
+            gave_up.set()  # the thread ends after its present token
+            raise
+
     def _generate(
-        self, prompts: Sequence[baft.Prompt], decoding: baft.Decoding, gave_up: threading.Event
+        self,
+        prompts: Sequence[baft.Prompt],
+        decoding: baft.Decoding,
+        gave_up: threading.Event,
+        heard: Callable[[int, int], None] | None,
     ) -> list[baft.Generation]:
         import torch
 
@@ -177,6 +201,7 @@ class LocalBackend:
                     limits=limits,
                     stop_ids=self._stop_ids,
                     stopped=gave_up.is_set,
+                    heard=heard,
                 )
             except torch.OutOfMemoryError as error:
                 raise baft.BackendError(
@@ -204,9 +229,7 @@ class LocalBackend:
             notes = (*notes, room)
         return baft.Generation(
             example_id=prompt.example_id,
-            text=self._tokenizer.decode(
-                answer, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            ),
+            text=answer_text(self._tokenizer, answer),
             finish_reason="stop" if is_whole else "length",
             prompt_tokens=prompt_tokens,
             completion_tokens=len(answer),

@@ -45,6 +45,11 @@ def answer_ids(tokenizer: Any, answer: str) -> list[int]:
     return [*ids, tokenizer.eos_token_id]
 
 
+def answer_text(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of an answer's tokens, without the end token."""
+    return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
 def template_sha256(tokenizer: Any) -> str:
     """Hash of the chat template; of the empty text where there is none."""
     return hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest()

@@ -93,6 +93,7 @@ def decode(
     limits: Sequence[int],
     stop_ids: Collection[int],
     stopped: Callable[[], bool] = lambda: False,
+    heard: Callable[[int, int], None] | None = None,
 ) -> list[list[int]]:
     """New token ids for each prompt, the end token included where one was drawn.
 
@@ -104,6 +105,7 @@ def decode(
         limits: most new tokens, by row.
         stop_ids: tokens that end an answer.
         stopped: asked before each step; True gives up and returns what there is.
+        heard: told of each new token: the row, and the token.
     """
     draws = [Draw(seed, prompt) for prompt in prompts]
     answers: list[list[int]] = [[] for _ in prompts]
@@ -118,6 +120,8 @@ def decode(
                 if row not in open_rows:
                     continue
                 answers[row].append(token)
+                if heard is not None:
+                    heard(row, token)
                 if token in stop_ids or len(answers[row]) >= limits[row]:
                     open_rows.remove(row)
             if not open_rows:

@@ -29,6 +29,7 @@ from . import (
     report,
     rollback,
     score,
+    serve,
     status,
     train,
     view,
@@ -78,6 +79,7 @@ app.command("rollback")(rollback.rollback)
 app.command("history")(history.history)
 app.command("status")(status.status)
 app.command("ask")(ask.ask)
+app.command("serve")(serve.serve)
 app.command("init")(init.init)
 app.command("plugins")(plugins.plugins)
 app.command("doctor")(doctor.doctor)

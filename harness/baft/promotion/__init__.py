@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .ask import Answer, PipelineRequest, ask, pipeline_answer, pipeline_request
 from .config import Config, InService, arm_in_service, in_service, read_config
 from .drift import Finding, RoleStatus, overrides, status
 from .servability import Servability, check_servable
@@ -11,21 +10,16 @@ from .transaction import Actor, Adoption, history, promote, rollback
 __all__ = [
     "Actor",
     "Adoption",
-    "Answer",
     "Config",
     "Finding",
     "InService",
-    "PipelineRequest",
     "RoleStatus",
     "Servability",
     "arm_in_service",
-    "ask",
     "check_servable",
     "history",
     "in_service",
     "overrides",
-    "pipeline_answer",
-    "pipeline_request",
     "promote",
     "read_config",
     "rollback",

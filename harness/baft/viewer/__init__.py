@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
+from ..loopback import listen
 from .pages import make_app
-from .server import address, listen, serve
+from .server import address, serve
 
 __all__ = ["address", "listen", "make_app", "serve"]

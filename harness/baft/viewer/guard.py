@@ -1,8 +1,7 @@
 """Who may ask the viewer: the one browser that was given the token, at this address, by GET.
 
-A page elsewhere on the web can make a browser send requests here, by its name or by a name that it
-points to 127.0.0.1 (DNS rebinding). So every request must name this host, come from no other origin
-and bring the token, first in the address, then in a cookie that scripts and other sites never see.
+Every request must name this host and come from no other origin, see ``loopback``, and bring the
+token, first in the address, then in a cookie that scripts and other sites never see.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse
+
+from ..loopback import foreign
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,7 +54,7 @@ class Guard:
         self.app = app
         self._token = token.encode()
         self._cookie = f"baft-view-{port}"  # cookies know no ports: each viewer has its own
-        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a good request on; answer every other one here."""
@@ -79,12 +80,10 @@ class Guard:
 
     def _refusal(self, request: Request) -> PlainTextResponse | None:
         """Why the request is not answered, if it is not."""
-        hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
-            return PlainTextResponse("This host is not served here.", 421)
-        origin = request.headers.get("origin")
-        if origin is not None and origin not in {f"http://{name}" for name in self._hosts}:
-            return PlainTextResponse("Requests from other sites are refused.", 403)
+        refused = foreign(request, self._port)
+        if refused is not None:
+            status, why = refused
+            return PlainTextResponse(why, status)
         if request.method not in {"GET", "HEAD"}:
             return PlainTextResponse("This page only reads.", 405, {"allow": "GET, HEAD"})
         given = request.query_params.get("token", request.cookies.get(self._cookie, ""))

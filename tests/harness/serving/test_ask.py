@@ -10,10 +10,10 @@ import yaml
 
 from baft import BackendError, DataError, Prediction, UsageError
 from baft.loader import load_plugins
-from baft.promotion import ask, pipeline_answer, pipeline_request, promote
-from baft.promotion.ask import concept_of
-
-from .conftest import ACTOR, ANSWER, Analyst
+from baft.promotion import promote
+from baft.serving import ask, pipeline_answer, pipeline_request
+from baft.serving.pipeline import concept_of
+from harness.promotion.conftest import ACTOR, ANSWER, Analyst
 
 READER = re.compile(r"```yaml\s+REQUIREMENTS\s*\n([\s\S]*?)```")
 """A reader of labelled blocks, as legacy consumers of such answers have it."""
