@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import tempfile
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from ..errors import DataError
 from ..records import Promotion
 from ..store import write_atomic
+from ..store.appending import append_record, cannot_write, locked, read_records
 from ..store.codec import from_data, read_json, to_json
-from ..store.files import append_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-LOCK_TIMEOUT_S = 10.0
 
 
 class Ledger:
@@ -45,22 +40,10 @@ class Ledger:
         Raises:
             DataError: another process holds the lock for too long.
         """
-        lock = FileLock(self._folder / "lock")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=LOCK_TIMEOUT_S)
-        except Timeout as error:
-            raise DataError(
-                "Another baft is changing the configuration of this project.",
-                "Wait until it has finished, then try again.",
-            ) from error
-        except OSError as error:
-            raise _cannot_write(self._folder, error) from error
-        try:
+        busy = "Another baft is changing the configuration of this project."
+        with locked(self._folder / "lock", busy):
             self._settle()
             yield
-        finally:
-            lock.release()
 
     def read(self) -> list[Promotion]:
         """Every promotion and rollback, oldest first; their numbers count from 1.
@@ -119,25 +102,7 @@ class Ledger:
         Raises:
             DataError: a line is broken.
         """
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise DataError(
-                f"{self.path} cannot be read: {error.strerror}.", "Check the path."
-            ) from error
-        records = []
-        for number, line in enumerate(lines[:-1], start=1):  # what has no line end was never whole
-            where = f"{self.path}, line {number}"
-            try:
-                data = json.loads(line)
-            except ValueError as error:
-                raise DataError(
-                    f"{where}: not valid JSON ({error}).", "Restore the file from version control."
-                ) from error
-            records.append(from_data(Promotion, data, where))
-        return records
+        return read_records(self.path, Promotion)
 
     def _settle(self) -> None:
         """Record what is pending if the configuration has its bytes; forget it if not."""
@@ -148,12 +113,12 @@ class Ledger:
         made = config.is_file() and _sha256(config) == record.sha256_after
         records = self.recorded()
         if made and (not records or records[-1] != record):
-            self._append(to_json(record, indent=None))
+            self._append(record)
         self._pending.unlink()
 
-    def _append(self, line: str) -> None:
+    def _append(self, record: Promotion) -> None:
         try:
-            append_line(self.path, line)
+            append_record(self.path, record)
         except OSError as error:
             raise DataError(
                 f"The configuration was changed, but {self.path} could not be written: "
@@ -194,7 +159,7 @@ def replace_bytes(path: Path, raw: bytes, like: Path | None = None) -> None:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     with contextlib.suppress(OSError):  # the file is in place; some file systems cannot do this
         _sync_folder(path.parent)
 
@@ -209,10 +174,3 @@ def _sync_folder(folder: Path) -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _cannot_write(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{path} could not be written: {error.strerror or error}.",
-        "Free some space or check the permissions; the configuration was not changed.",
-    )

@@ -66,19 +66,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def append_line(path: Path, line: str) -> None:
-    """One whole line at the end, on the disk; the torn end of a killed writer goes first.
-
-    Whoever calls it keeps other writers out.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    with path.open("a+b") as stream:
-        stream.seek(0)
-        stream.truncate(stream.read().rfind(b"\n") + 1)
-        stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())

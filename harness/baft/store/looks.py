@@ -7,22 +7,15 @@ torn is not counted, and the next writer removes it.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from filelock import FileLock, Timeout
-
-from ..errors import DataError
 from ..records import Looks
-from .codec import from_data, to_json
-from .files import append_line
+from .appending import append_record, cannot_write, locked, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-LOCK_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +54,8 @@ class LookLedger:
         Raises:
             DataError: another process holds the lock for too long, or there is no room.
         """
-        lock = FileLock(self.path.with_name(".looks.lock"))
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=LOCK_TIMEOUT_S)
-        except Timeout as error:
-            raise DataError(
-                f"Another baft is writing {self.path}.", "Wait until it has finished."
-            ) from error
-        except OSError as error:
-            raise _cannot_write(self.path, error) from error
-        try:
+        with locked(self.path.with_name(".looks.lock"), f"Another baft is writing {self.path}."):
             yield
-        finally:
-            lock.release()
 
     def read(self) -> list[Look]:
         """Every look, oldest first.
@@ -82,25 +63,7 @@ class LookLedger:
         Raises:
             DataError: a line is broken.
         """
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise DataError(
-                f"{self.path} cannot be read: {error.strerror}.", "Check it."
-            ) from error
-        looks = []
-        for number, line in enumerate(lines[:-1], start=1):  # what has no line end was never whole
-            where = f"{self.path}, line {number}"
-            try:
-                data = json.loads(line)
-            except ValueError as error:
-                raise DataError(
-                    f"{where}: not valid JSON ({error}).", "Restore the file from version control."
-                ) from error
-            looks.append(from_data(Look, data, where))
-        return looks
+        return read_records(self.path, Look)
 
     def record(self, looks: Sequence[Look]) -> None:
         """Write down what is not there yet: a run looks at a candidate once, however often resumed.
@@ -117,9 +80,9 @@ class LookLedger:
         try:
             for look in looks:
                 if _key(look) not in known:
-                    append_line(self.path, to_json(look, indent=None))
+                    append_record(self.path, look)
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error) from error
 
     def count(self, dataset_sha256: str, incumbent: str, run: str) -> Looks:
         """Looks at a dataset up to and including a run.
@@ -159,10 +122,3 @@ class LookLedger:
 
 def _key(look: Look) -> tuple[str, str, str, str]:
     return look.kind, look.run, look.dataset_sha256, look.fingerprint
-
-
-def _cannot_write(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{path} could not be written: {error.strerror or error}.",
-        "Free some space or check the permissions.",
-    )

@@ -372,7 +372,7 @@ def test_two_processes_at_once_leave_two_true_records(make_model, make_run, proj
 
 
 def test_a_second_writer_waits_and_then_gives_up(adopt, winner, project, monkeypatch):
-    monkeypatch.setattr("baft.promotion.ledger.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("baft.store.appending.LOCK_TIMEOUT_S", 0.05)
 
     with Ledger(project).locked(), pytest.raises(DataError, match="Another baft is changing"):
         adopt(winner)
