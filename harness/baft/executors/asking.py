@@ -67,12 +67,22 @@ async def _ask(
 ) -> None:
     """One call with its retries; a batch that fails is asked again one by one."""
     attempts = 0
+    failed: list[Exception] = []
+
+    async def attempt() -> list[Generation]:
+        nonlocal attempts
+        if failed:
+            raise failed.pop()
+        attempts += 1
+        async with asyncio.timeout(limits.timeout_s):
+            return await backend.generate(batch, decoding)
+
     try:
-        async for attempt in _retrying(limits):
-            with attempt:
-                attempts += 1
-                async with asyncio.timeout(limits.timeout_s):
-                    generations = await backend.generate(batch, decoding)
+        try:
+            generations = await attempt()
+        except (BackendError, TimeoutError) as error:
+            failed.append(error)  # tenacity, as dear as a whole request, only sees tries that fail
+            generations = await _retrying(limits)(attempt)
         _check_answers(batch, generations)
     except BackendError as error:
         if error.gone:
@@ -80,7 +90,7 @@ async def _ask(
         problem = str(error)
     except TimeoutError:
         problem = f"No answer within {limits.timeout_s:g} s."
-    except Exception as error:  # border: one example's backend call
+    except (Exception, SystemExit) as error:  # border: one example's backend call
         problem = describe(error)
     else:
         await deliver(Outcome(generations=tuple(generations), retried=attempts - 1))
