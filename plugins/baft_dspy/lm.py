@@ -176,9 +176,17 @@ def answered(program: Any, prediction: Any, asking: Asking) -> Generation:
         fields=fields or None,
         prompt_tokens=_total(g.prompt_tokens for g in asking.generations),
         completion_tokens=_total(g.completion_tokens for g in asking.generations),
+        prompt_sha256=_together([g.prompt_sha256 for g in asking.generations]),
         latency_s=_total(g.latency_s for g in asking.generations),
         sent=last.sent or asking.sent,
     )
+
+
+def _together(hashes: list[str | None]) -> str | None:
+    """One hash for the prompts of all calls; None where a call's is not known."""
+    if None in hashes:
+        return None
+    return digest(hashes)
 
 
 def _total(counts: Any) -> Any:

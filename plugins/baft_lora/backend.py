@@ -210,14 +210,14 @@ class LocalBackend:
                 ) from error
             share = (time.perf_counter() - started) / len(prompts)
         return [
-            self._generation(prompt, len(asked), answer, limit < decoding.max_tokens, share)
+            self._generation(prompt, asked, answer, limit < decoding.max_tokens, share)
             for prompt, asked, answer, limit in zip(prompts, ids, answers, limits, strict=True)
         ]
 
     def _generation(
         self,
         prompt: baft.Prompt,
-        prompt_tokens: int,
+        asked: list[int],
         answer: list[int],
         clipped: bool,
         latency_s: float,
@@ -231,7 +231,8 @@ class LocalBackend:
             example_id=prompt.example_id,
             text=answer_text(self._tokenizer, answer),
             finish_reason="stop" if is_whole else "length",
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=len(asked),
+            prompt_sha256=baft.digest(asked),
             completion_tokens=len(answer),
             latency_s=latency_s,
             notes=notes,

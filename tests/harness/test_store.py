@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 
@@ -26,6 +27,7 @@ from baft.store import RunStore, find_benchmark, new_run_id, read_dataset, write
 from baft.store.benchmarks import Benchmark, check_dataset, read_benchmark
 from baft.store.codec import from_data, read_json, to_data, to_json
 from baft.store.files import write_atomic_with
+from baft.store.reading import RunReader
 
 # --- datasets ---
 
@@ -294,6 +296,24 @@ def test_lone_surrogates_are_stored_as_escapes(tmp_path, role, make_manifest):
     store = RunStore.create(tmp_path / "run", make_manifest(n=1))
     store.add_generations("baseline", 0, [Generation(example_id="x", text="a\ud800b")])
     assert store.unscored("baseline", 0)[0].text == "a\\ud800b"
+
+
+def test_a_store_of_before_gets_what_it_lacks(tmp_path, make_manifest):
+    RunStore.create(tmp_path / "run", make_manifest(n=1)).close()
+    with sqlite3.connect(tmp_path / "run" / "run.db") as db:
+        db.executescript(
+            "ALTER TABLE generations DROP COLUMN prompt_sha256; PRAGMA user_version=1;"
+            "INSERT INTO generations VALUES ('baseline','x',0,'old',NULL,'stop',1,2,0.5,NULL,NULL)"
+        )
+    db.close()
+    with RunReader.reading(tmp_path / "run") as reader:
+        assert [g.prompt_sha256 for g in reader.unscored("baseline", 0)] == [None]
+    store = RunStore.open(tmp_path / "run")
+    new = Generation(example_id="y", text="new", prompt_sha256="a1")
+    store.add_generations("baseline", 0, [new])
+    old, again = store.unscored("baseline", 0)
+    assert (old.text, old.latency_s, old.prompt_sha256) == ("old", 0.5, None)
+    assert again == new
 
 
 def test_a_run_is_not_overwritten(tmp_path, make_manifest):

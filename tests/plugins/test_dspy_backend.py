@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from baft import (
     Message,
     Prompt,
     UsageError,
+    digest,
 )
 
 dspy = pytest.importorskip("dspy")
@@ -138,6 +140,19 @@ def test_the_answer_is_kept_with_its_fields_and_what_was_sent(tmp_path: Path):
     assert generation.sent == sent.messages
     assert [message.role for message in sent.messages] == ["system", "user"]
     assert (sent.example_id, sent.inputs) == ("e0", {"word": "word0"})
+
+
+@pytest.mark.parametrize(("known", "expected"), [("a1", digest(["a1"])), (None, None)])
+def test_the_hash_of_a_programs_prompt_is_of_its_calls(
+    tmp_path: Path, known: str | None, expected: str | None
+):
+    class Hashing(Model):
+        async def generate(self, prompts: Any, decoding: Decoding) -> list[Generation]:
+            answers = await super().generate(prompts, decoding)
+            return [replace(answer, prompt_sha256=known) for answer in answers]
+
+    (generation,) = ask(opened(tmp_path, Hashing()))
+    assert generation.prompt_sha256 == expected
 
 
 def test_the_prompt_is_what_dspys_adapter_renders(tmp_path: Path):

@@ -315,6 +315,16 @@ def test_a_prompt_has_one_begin_token(base):
         assert ids.count(tokenizer.bos_token_id) == 1
 
 
+def test_the_hash_of_a_prompt_is_of_its_tokens(base, tmp_path):
+    hashes = [generation.prompt_sha256 for generation in answer(hf(base), temperature=0)]
+    tokenizer = loading.load_tokenizer(base)
+    assert hashes == [baft.digest(prompt_ids(tokenizer, p.messages)) for p in prompts()]
+    other = shutil.copytree(base, tmp_path / "other")
+    tokenizer.chat_template += " "
+    tokenizer.save_pretrained(other)
+    assert not {g.prompt_sha256 for g in answer(hf(other), temperature=0)} & set(hashes)
+
+
 def test_a_template_without_system_role_gets_it_before_the_user_turn(base):
     tokenizer = loading.load_tokenizer(base)
     tokenizer.chat_template = (

@@ -31,6 +31,8 @@ class Generation:
     """``length``: cut off by ``max_tokens`` or the context window."""
     prompt_tokens: int | None = None
     """Tokens of the prompt, if the backend counts them."""
+    prompt_sha256: str | None = None
+    """Hash of the prompt's token ids, in order, if the backend makes them itself."""
     completion_tokens: int | None = None
     """Tokens of the answer, if the backend counts them."""
     latency_s: float | None = None

@@ -34,7 +34,8 @@ from .files import write_atomic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 knew no hash of a prompt's tokens."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS examples (
@@ -45,6 +46,7 @@ CREATE TABLE IF NOT EXISTS generations (
     arm TEXT NOT NULL, example_id TEXT NOT NULL, repeat INTEGER NOT NULL,
     text TEXT NOT NULL, fields TEXT, finish_reason TEXT NOT NULL,
     prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL, sent TEXT, notes TEXT,
+    prompt_sha256 TEXT,
     PRIMARY KEY (arm, example_id, repeat)
 );
 CREATE TABLE IF NOT EXISTS results (
@@ -177,6 +179,7 @@ class RunStore:
                 g.latency_s,
                 _dump([[m.role, m.content] for m in g.sent]) if g.sent is not None else None,
                 _dump(g.notes) if g.notes else None,
+                g.prompt_sha256,
             )
             for g in generations
         )
@@ -198,7 +201,7 @@ class RunStore:
         )
         marks = ",".join("?" * 11)
         with self._writing() as db:
-            db.executemany(f"INSERT OR REPLACE INTO generations VALUES ({marks})", answers)
+            db.executemany(f"INSERT OR REPLACE INTO generations VALUES ({marks},?)", answers)
             db.executemany(f"INSERT OR REPLACE INTO results VALUES ({marks})", outcomes)
 
     def add_wall(self, arm: str, wall_s: float) -> None:
@@ -323,11 +326,13 @@ def _connect(folder: Path) -> sqlite3.Connection:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;"
         )
         found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, SCHEMA_VERSION):
+        if found not in (0, 1, SCHEMA_VERSION):
             raise DataError(
                 f"{path} was written by another version of baft (store version {found}).",
                 "Read it with that version.",
             )
+        if found == 1:
+            db.execute("ALTER TABLE generations ADD COLUMN prompt_sha256 TEXT")
         db.executescript(f"{_SCHEMA} PRAGMA user_version={SCHEMA_VERSION};")
     except sqlite3.Error as error:
         raise DataError(f"{path} cannot be opened: {error}.", "Is the disk full?") from error
@@ -369,6 +374,7 @@ def _generation(row: Sequence[Any]) -> Generation:
         latency_s=row[8],
         sent=_messages(row[9]) if row[9] is not None else None,
         notes=tuple(json.loads(row[10])) if row[10] is not None else (),
+        prompt_sha256=row[11] if len(row) > 11 else None,  # a reader leaves old stores as they are
     )
 
 
