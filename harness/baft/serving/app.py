@@ -8,7 +8,6 @@ program, and checks neither key nor host. So the backends that were evaluated an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import json
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from .question import answered, question
 from .wire import Refused, Reply, event, failed, read_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -64,6 +63,12 @@ class Endpoint:
         self._backend = backend
         self._running = running
         self._turns = asyncio.Semaphore(backend.max_concurrency or MOST_AT_ONCE)
+        self._answers: set[asyncio.Task[Generation]] = set()
+
+    def stop(self) -> None:
+        """Give up what is being answered; whoever waits is told."""
+        for answer in self._answers:
+            answer.cancel()
 
     async def health(self, request: Request) -> Response:
         """Whether the model that is loaded is still the one in service."""
@@ -96,7 +101,7 @@ class Endpoint:
             if asking.stream:
                 events = self._events(asked, reply, with_usage=asking.include_usage)
                 return StreamingResponse(events, media_type="text/event-stream")
-            generation = await _while_waiting(request, self._answer(asked))
+            generation = await _while_waiting(request, self._start(asked))
         except Refused as error:
             return _error(error.status, str(error), error.code)
         except BackendError as error:
@@ -138,11 +143,17 @@ class Endpoint:
             raise Refused(410, why, "other_prompt")
         return asked
 
-    async def _answer(
+    def _start(
         self, asked: Question, heard: Callable[[str], None] | None = None
-    ) -> Generation:
-        async with self._turns:
-            return await answered(self._backend, asked, heard)
+    ) -> asyncio.Task[Generation]:
+        async def answer() -> Generation:
+            async with self._turns:
+                return await answered(self._backend, asked, heard)
+
+        task = asyncio.create_task(answer())
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        return task
 
     async def _events(
         self, asked: Question, reply: Reply, *, with_usage: bool
@@ -154,7 +165,7 @@ class Endpoint:
         def heard(piece: str) -> None:
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-        answer = asyncio.create_task(self._answer(asked, heard))
+        answer = self._start(asked, heard)
         answer.add_done_callback(lambda _: pieces.put_nowait(None))
         said = ""
         try:
@@ -169,12 +180,14 @@ class Endpoint:
                     break
                 said += piece
                 yield reply.piece(piece)
-            generation = await answer
+            generation = _result(answer)
             if len(generation.text) > len(said):
                 yield reply.piece(generation.text[len(said) :])
             yield reply.end(generation, with_usage=with_usage)
         except BackendError as error:
             yield event(failed(502, str(error), "model_failed"))
+        except Refused as error:
+            yield event(failed(error.status, str(error), error.code))
         finally:
             answer.cancel()
 
@@ -244,19 +257,22 @@ async def _body(request: Request) -> bytes:
     return bytes(raw)
 
 
-async def _while_waiting(request: Request, answer: Awaitable[Generation]) -> Generation:
+async def _while_waiting(request: Request, answer: asyncio.Task[Generation]) -> Generation:
     """The answer; given up when the client has gone."""
-    task = asyncio.ensure_future(answer)
     try:
-        while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
+        while not (await asyncio.wait({answer}, timeout=LOOK_S))[0]:
             if await request.is_disconnected():
                 raise ClientDisconnect
-        return task.result()
+        return _result(answer)
     finally:
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        answer.cancel()
+
+
+def _result(answer: asyncio.Task[Generation]) -> Generation:
+    """What came of a task that is done."""
+    if answer.cancelled():
+        raise Refused(503, "The server is stopping.", "stopping")
+    return answer.result()
 
 
 def _error(status: int, message: str, code: str) -> Response:

@@ -90,8 +90,10 @@ def serve(
             )
             app = make_app(endpoint, port=running.port, api_key=api_key, own_key=running.key)
             with _noted(note, running, warn):
-                ready(f"{running.url}/v1")
-                await _until_stopped(server(app), listening)
+                answering = server(app)
+                with _stopped_by_signals(answering, endpoint):
+                    ready(f"{running.url}/v1")
+                    await answering.serve(sockets=[listening])
         finally:
             await backend.close()
 
@@ -152,15 +154,21 @@ def _noted(note: Path, running: Running, warn: Callable[[str], None]) -> Iterato
         take_away(note, running)
 
 
-async def _until_stopped(serving: uvicorn.Server, listening: socket.socket) -> None:
-    """Answer until Ctrl-C or SIGTERM; uvicorn's own handlers would raise them once more."""
-    before = {}
+@contextlib.contextmanager
+def _stopped_by_signals(answering: uvicorn.Server, endpoint: Endpoint) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the server; uvicorn's own handlers would raise them once more."""
+    loop, before = asyncio.get_running_loop(), {}
+
+    def stop(number: int, frame: Any) -> None:
+        answering.handle_exit(number, frame)
+        loop.call_soon_threadsafe(endpoint.stop)
+
+    answering.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, serving.handle_exit)
-    serving.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+            before[number] = signal.signal(number, stop)
     try:
-        await serving.serve(sockets=[listening])
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

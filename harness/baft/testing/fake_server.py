@@ -77,6 +77,10 @@ class FakeServer:
     async def _stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:  # an answer that nobody waits for any more
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _asked(self, request: web.Request, body: Mapping[str, Any], text: str) -> Asked:
         self._attempts[text] += 1
