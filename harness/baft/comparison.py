@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from . import gate
 from .errors import DataError, UsageError
 from .execution import Prepared, assemble
-from .loader import describe, tell
+from .loader import describe, off_stdout, tell
 from .opening import anchor, git_commit, open_arms, versions
 from .protocols import Bounded
-from .records import Limits, Manifest
+from .records import Limits, Manifest, RuleResult
 from .reports import write_reports
 from .sealed import settle, settle_again
 from .store import Dataset, RunStore, new_run_id, read_dataset
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from . import engine
     from .loader import Plugins
-    from .protocols import Context, Metric
+    from .protocols import Context, GateRule, Metric
     from .records import ArmManifest, Decision, Looks, Policy, Report
     from .store import Benchmark
 
@@ -233,10 +233,11 @@ def conclude(
     tell(plugins, "baft_decision_made", prepared.warn, run=store.folder, decision=decision)
     for name in plugins.names("reporters"):
         try:
-            report_to = plugins.make("reporters", name, prepared.context.env)
-            for path in report_to(report, decision, store.folder):
-                paths[f"{name}: {path.name}"] = path
-        except Exception as error:  # border: plugin call
+            with off_stdout():
+                report_to = plugins.make("reporters", name, prepared.context.env)
+                for path in report_to(report, decision, store.folder):
+                    paths[f"{name}: {path.name}"] = path
+        except (Exception, SystemExit) as error:  # border: plugin call
             prepared.warn(f"Reporter {name!r} failed: {describe(error)}.")
     return Outcome(report=report, decision=decision, paths=paths, problems=tuple(problems))
 
@@ -285,8 +286,32 @@ def _first(failed: Mapping[str, str]) -> str:
 
 def take_decision(report: Report, policy: Policy, incumbent: str, plugins: Plugins) -> Decision:
     """The gate's decision with the rules of all plugins."""
-    extra = {name: plugins.make("gate_rules", name) for name in plugins.names("gate_rules")}
+    extra = {name: _contained(name, plugins) for name in plugins.names("gate_rules")}
     return gate.decide(report, policy, incumbent, extra)
+
+
+def _contained(name: str, plugins: Plugins) -> GateRule:
+    """A plugin's rule; one that fails does not pass, and says so."""
+
+    def judge(report: Report, policy: Policy, candidate: str, incumbent: str) -> RuleResult:
+        try:
+            rule = plugins.make("gate_rules", name)
+            with off_stdout():
+                result = rule(report, policy, candidate, incumbent)
+            if not isinstance(result, RuleResult) or not isinstance(result.passed, bool):
+                raise TypeError(f"it gave {result!r:.80} and no RuleResult that is True or False")
+            return result
+        except (Exception, SystemExit) as error:  # border: plugin call
+            return RuleResult(
+                name=name,
+                passed=False,
+                observed=None,
+                required="a rule that works",
+                why=f"It failed, so it cannot be verified: {describe(error)}.",
+                strength="cannot decide",
+            )
+
+    return judge
 
 
 def report_again(folder: Path, plugins: Plugins, project: Path) -> Outcome:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from .executors import ArmGone as ArmGone
 from .executors import ask_here
-from .loader import describe, load_plugins
-from .records import Example, Failure, Generation, Scored
+from .loader import describe, load_plugins, off_stdout
+from .records import Example, Failure, Generation, Score, Scored
 from .store.replays import replay_rows
 
 if TYPE_CHECKING:
@@ -335,7 +335,9 @@ def score_one(
         prediction = replace(chosen, validity=lenient.validity)
         stage = "score"
         score = metric.score(example, prediction)
-    except Exception as error:  # border: one example's parser or metric
+        if not isinstance(score, Score):
+            raise TypeError(f"the metric gave {score!r:.80} and no Score")
+    except (Exception, SystemExit) as error:  # border: one example's parser or metric
         failure = Failure(
             example_id=example.id,
             stage="score" if stage == "score" else "parse",
@@ -362,7 +364,9 @@ def score_lines(path: Path, role: Role, metric: Metric, extraction: Extraction) 
             text=row.output if isinstance(row.output, str) else "",
             fields=None if isinstance(row.output, str) else row.output,
         )
-        yield score_one(role, metric, example, generation, 0, extraction)
+        with off_stdout():
+            scored = score_one(role, metric, example, generation, 0, extraction)
+        yield scored
 
 
 def _value(metric: Metric, example: Example, prediction: object) -> float | None:
@@ -389,6 +393,7 @@ _process: dict[str, object] = {}
 
 
 def _start_process(role: str, metric: str, blocked: tuple[str, ...]) -> None:
+    os.dup2(2, 1)  # stdout is for results
     plugins = load_plugins(blocked=blocked)
     _process["role"], _process["metric"] = plugins.role(role), plugins.metric(metric)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BaftError, UsageError
+from .errors import BaftError, PluginError, UsageError
+from .loader import describe, off_stdout
 from .records import ArmManifest
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .loader import Plugins
     from .protocols import Backend, Context
     from .store import Benchmark
@@ -44,14 +48,8 @@ def open_arms(
     for name, spec in benchmark.models.items():
         try:
             backend = plugins.open(spec, context)
-            arms.append(
-                ArmManifest(
-                    name=name,
-                    spec=spec,
-                    fingerprint=backend.fingerprint(),
-                    config=dict(backend.describe()),
-                )
-            )
+            fingerprint, config = _identity(spec, backend)
+            arms.append(ArmManifest(name=name, spec=spec, fingerprint=fingerprint, config=config))
             backends[name] = backend
         except BaftError as error:
             how = benchmark.how_to_get.get(name, "")
@@ -63,6 +61,34 @@ def open_arms(
             "`baft compare pocket` runs on any machine.",
         )
     return tuple(arms), backends
+
+
+def _identity(spec: str, backend: Backend) -> tuple[str, dict[str, Any]]:
+    """Fingerprint and facts of a model, which goes into run.json.
+
+    Raises:
+        PluginError: its plugin fails to say, or says it in another form than it must.
+    """
+    said = "fingerprint"
+    try:
+        with off_stdout():
+            fingerprint = backend.fingerprint()
+            said = "describe"
+            config = dict(backend.describe())
+        json.dumps(config, allow_nan=False)
+    except BaftError:
+        raise
+    except (Exception, SystemExit) as error:  # border: plugin call
+        raise PluginError(
+            f"{said}() of its backend failed: {describe(error)}.",
+            f"Report it to the author of {spec.partition(':')[0]!r}; see `baft plugins`.",
+        ) from error
+    if not isinstance(fingerprint, str) or not fingerprint:
+        raise PluginError(
+            f"fingerprint() of its backend gave {fingerprint!r} and no text.",
+            f"Report it to the author of {spec.partition(':')[0]!r}; see `baft plugins`.",
+        )
+    return fingerprint, config
 
 
 def versions(plugins: Plugins) -> dict[str, str]:

@@ -6,9 +6,14 @@ import json
 import sys
 
 import pytest
+import yaml
 
 from baft import Decoding, Example, Field, Message, Policy, Prediction, Prompt, Score
+from baft.comparison import Asked, conclude, prepare
+from baft.execution import run
+from baft.loader import load_plugins
 from baft.records import ArmManifest, Limits, Manifest
+from baft.store import Benchmark
 
 
 class EchoRole:
@@ -129,3 +134,62 @@ def install(tmp_path, monkeypatch):
     yield install
     for module in modules:
         sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def compare(tmp_path, write_lines):
+    """Runs a small comparison of two replays with every plugin that is installed by then."""
+
+    def compare(options=None, *, timeout_s=600.0, role="ba", metric="ba_requirements", **models):
+        rows = [
+            {"id": str(i), "concept": f"product number {i} for place {i * 7}"} for i in range(6)
+        ]
+        document = {
+            "title": "A title long enough",
+            "description": "d" * 100,
+            **{
+                key: [{"id": f"{p}00{i}", "description": "x", "priority": "High"} for i in (1, 2)]
+                for key, p in (
+                    ("functional_requirements", "FR"),
+                    ("non_functional_requirements", "NFR"),
+                    ("constraints", "C"),
+                )
+            },
+        }
+        write_lines("d.jsonl", rows)
+        write_lines("poor.jsonl", [{"id": r["id"], "output": "no"} for r in rows])
+        good = yaml.safe_dump(document)
+        write_lines(
+            "good.jsonl", [{"id": r["id"], "output": f"{good}extra: {r['concept']}"} for r in rows]
+        )
+        given = {
+            "baseline": f"replay:{tmp_path}/poor.jsonl",
+            "new": f"replay:{tmp_path}/good.jsonl",
+        }
+        plugins = load_plugins()
+        benchmark = Benchmark(
+            name="b",
+            version=1,
+            role=role,
+            dataset=str(tmp_path / "d.jsonl"),
+            metric=metric,
+            models={**given, **models},
+            decoding=Decoding(),
+            policy=Policy(audit=False),
+        )
+        said = []
+        prepared = prepare(
+            benchmark,
+            tmp_path / "d.jsonl",
+            tmp_path / "runs",
+            plugins,
+            plugins.context(role=plugins.role(role)),
+            Asked(limits=Limits(backoff_s=0.001, timeout_s=timeout_s), options=options or {}),
+            project=tmp_path,
+            warn=said.append,
+        )
+        outcome = conclude(prepared, run(prepared, lambda progress: None))
+        prepared.store.close()
+        return outcome, said
+
+    return compare

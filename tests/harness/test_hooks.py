@@ -5,14 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import yaml
 
-from baft import Decoding, Policy
-from baft.comparison import Asked, conclude, prepare
-from baft.execution import run
 from baft.loader import load_plugins, tell
-from baft.records import Limits
-from baft.store import Benchmark
 
 LISTENER = """
 import baft, json, pathlib
@@ -24,65 +18,6 @@ def _note(name, **said):
 def {hook}({arguments}):
     _note({hook!r}, {said})
 """
-
-
-@pytest.fixture
-def compare(tmp_path, write_lines):
-    """Runs a small comparison of two replays with every plugin that is installed by then."""
-
-    def compare(options=None, **models):
-        rows = [
-            {"id": str(i), "concept": f"product number {i} for place {i * 7}"} for i in range(6)
-        ]
-        document = {
-            "title": "A title long enough",
-            "description": "d" * 100,
-            **{
-                key: [{"id": f"{p}00{i}", "description": "x", "priority": "High"} for i in (1, 2)]
-                for key, p in (
-                    ("functional_requirements", "FR"),
-                    ("non_functional_requirements", "NFR"),
-                    ("constraints", "C"),
-                )
-            },
-        }
-        write_lines("d.jsonl", rows)
-        write_lines("poor.jsonl", [{"id": r["id"], "output": "no"} for r in rows])
-        good = yaml.safe_dump(document)
-        write_lines(
-            "good.jsonl", [{"id": r["id"], "output": f"{good}extra: {r['concept']}"} for r in rows]
-        )
-        given = {
-            "baseline": f"replay:{tmp_path}/poor.jsonl",
-            "new": f"replay:{tmp_path}/good.jsonl",
-        }
-        plugins = load_plugins()
-        benchmark = Benchmark(
-            name="b",
-            version=1,
-            role="ba",
-            dataset=str(tmp_path / "d.jsonl"),
-            metric="ba_requirements",
-            models={**given, **models},
-            decoding=Decoding(),
-            policy=Policy(audit=False),
-        )
-        said = []
-        prepared = prepare(
-            benchmark,
-            tmp_path / "d.jsonl",
-            tmp_path / "runs",
-            plugins,
-            plugins.context(role=plugins.role("ba")),
-            Asked(limits=Limits(backoff_s=0.001), options=options or {}),
-            project=tmp_path,
-            warn=said.append,
-        )
-        outcome = conclude(prepared, run(prepared, lambda progress: None))
-        prepared.store.close()
-        return outcome, said
-
-    return compare
 
 
 @pytest.fixture
@@ -124,7 +59,8 @@ def test_hook_baft_register_backends(install, compare):
 def test_hook_baft_register_roles(install):
     install(
         "own",
-        "import baft\nclass Role:\n    name = 'own'\n@baft.hookimpl\n"
+        "import baft\nfrom baft_ba.role import BusinessAnalyst\n"
+        "class Role(BusinessAnalyst):\n    name = 'own'\n@baft.hookimpl\n"
         "def baft_register_roles(register): register('own', Role)\n",
     )
     assert load_plugins().role("own").name == "own"
@@ -133,20 +69,24 @@ def test_hook_baft_register_roles(install):
 def test_hook_baft_register_metrics(install):
     install(
         "own",
-        "import baft\nclass Metric:\n    name = 'own'\n@baft.hookimpl\n"
+        "import baft\nclass Metric:\n    name, version, higher_is_better = 'own', 1, True\n"
+        "    attainable_max, components = 1.0, {}\n"
+        "    def score(self, example, prediction): return baft.Score(value=1.0)\n@baft.hookimpl\n"
         "def baft_register_metrics(register): register('own', Metric)\n",
     )
     assert load_plugins().metric("own").name == "own"
 
 
-@pytest.mark.parametrize("kind", ["trainers", "optimizers", "commands"])
-def test_hook_registering_makers_and_commands(install, kind):
+@pytest.mark.parametrize(
+    ("kind", "does"), [("trainers", "train"), ("optimizers", "optimize"), ("commands", "__call__")]
+)
+def test_hook_registering_makers_and_commands(install, kind, does):
     install(
         "own",
-        f"import baft\n@baft.hookimpl\ndef baft_register_{kind}(register):\n"
-        "    register('own', lambda: 'made')\n",
+        f"import baft\nclass Own:\n    def {does}(self): return 'done'\n@baft.hookimpl\n"
+        f"def baft_register_{kind}(register): register('own', Own)\n",
     )
-    assert load_plugins().make(kind, "own") == "made"
+    assert getattr(load_plugins().make(kind, "own"), does)() == "done"
 
 
 def test_hook_baft_register_trainers():

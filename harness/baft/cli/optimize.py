@@ -109,7 +109,10 @@ def optimize(
         "command": command_given(ctx),
     }
     here.say(f"selecting on {chosen.how}")
-    with StepProgress(here, "optimize", None, output) as log:
+    with (
+        StepProgress(here, "optimize", None, output) as log,
+        here.plugins.calling("optimizers", optimizer),
+    ):
         info = maker.optimize(
             player, measure, chosen.train, chosen.val, model, output, options, log
         )

@@ -76,20 +76,22 @@ def anchored(benchmark: Benchmark) -> Benchmark:
 def start(here: State, benchmark: Benchmark, asked: Asked, output: Path | None) -> Prepared:
     """Open everything and create the run."""
     from ..comparison import prepare
+    from ..loader import off_stdout
 
     role = here.plugins.role(benchmark.role)
     folder = output if output is not None else here.project / "artifacts" / "runs"
     shown = os.path.relpath(folder)
-    return prepare(
-        benchmark,
-        Path(benchmark.dataset),
-        folder if shown.startswith("..") else Path(shown),
-        here.plugins,
-        context_of(here, asked.options, role.name),
-        asked,
-        project=here.project,
-        warn=here.warn,
-    )
+    with off_stdout():
+        return prepare(
+            benchmark,
+            Path(benchmark.dataset),
+            folder if shown.startswith("..") else Path(shown),
+            here.plugins,
+            context_of(here, asked.options, role.name),
+            asked,
+            project=here.project,
+            warn=here.warn,
+        )
 
 
 def resume(here: State, folder: Path) -> Prepared:
@@ -118,12 +120,14 @@ def finish(here: State, prepared: Prepared) -> Outcome:
     """Run what is missing, then report and decide; Ctrl-C leaves a run that can be resumed."""
     from ..comparison import conclude
     from ..execution import run
+    from ..loader import off_stdout
 
     folder = prepared.store.folder
     here.say(f"run {folder}")
     with (
         RunProgress(here) as progress,
         interruptible(progress, f"go on with: baft compare --resume {folder}"),
+        off_stdout(),
     ):
         problems = run(prepared, progress)
         outcome = conclude(prepared, problems, progress)

@@ -61,7 +61,10 @@ def train(
     }
     told = listeners(here.plugins, "baft_training_logged", here.warn)
     maker = here.plugins.make("trainers", trainer)
-    with StepProgress(here, "train", told, output) as log:
+    with (
+        StepProgress(here, "train", told, output) as log,
+        here.plugins.calling("trainers", trainer),
+    ):
         info = maker.train(player, data.examples, held_out.examples, output, options, log)
     if json:
         here.emit(dict(info), True)

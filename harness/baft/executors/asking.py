@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import BackendError
@@ -115,6 +117,28 @@ def _check_answers(batch: list[Prompt], generations: object) -> None:
     )
     if asked != given:
         raise BackendError(f"The backend was asked for {asked[:3]} and answered {given[:3]}.")
+    for generation in generations:  # type: ignore[attr-defined]
+        wrong = _wrong_field(generation)
+        if wrong:
+            value = repr(getattr(generation, wrong))
+            raise BackendError(f"The backend gave a generation whose {wrong} is {value:.80}.")
+
+
+def _wrong_field(generation: Generation) -> str:
+    """The first field that is not of its type; empty where all are."""
+    counts = (generation.prompt_tokens, generation.completion_tokens)
+    seconds = generation.latency_s
+    holds = {
+        "text": isinstance(generation.text, str),
+        "fields": generation.fields is None or isinstance(generation.fields, Mapping),
+        "finish_reason": generation.finish_reason in ("stop", "length", "unknown"),
+        "prompt_tokens": counts[0] is None or isinstance(counts[0], int),
+        "completion_tokens": counts[1] is None or isinstance(counts[1], int),
+        "latency_s": seconds is None
+        or (isinstance(seconds, int | float) and math.isfinite(seconds)),
+        "notes": all(isinstance(note, str) for note in generation.notes),
+    }
+    return next((name for name, good in holds.items() if not good), "")
 
 
 def _retrying(limits: Limits):  # type: ignore[no-untyped-def]

@@ -115,6 +115,7 @@ class IsolatedExecutor:
 def _serve(pipe: Connection, lifeline: Connection) -> None:
     """The other process: one arm after another until the parent lets go."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it is over
+    os.dup2(2, 1)  # stdout is for results
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     worker = Worker()
     while True:

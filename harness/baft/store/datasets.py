@@ -85,8 +85,11 @@ def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Data
                 raise ValueError(
                     f"id {example.id!r} was already used in line {first_line[example.id]}"
                 )
-        except (ValueError, RecursionError) as error:
-            problem = f"{path}, line {number}: {str(error).rstrip('.') or type(error).__name__}."
+        except Exception as error:  # border: a role's reader
+            what = str(error).rstrip(".") or type(error).__name__
+            if not isinstance(error, (ValueError, RecursionError)):
+                what = f"the role {role.name!r} failed to read it: {type(error).__name__}: {error}"
+            problem = f"{path}, line {number}: {what}."
             if not allow_invalid:
                 raise DataError(
                     problem, "Mend the line, or pass --allow-invalid to skip and count it."
