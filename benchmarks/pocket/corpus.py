@@ -15,7 +15,7 @@ import dspy_form
 import small_tasks
 from document import Document, compose, fields, plain_answer
 from grammar import Grammar, Idea
-from prose import Written, read, tell
+from prose import Written, read, tell, vary
 from styles import Request, Style, complete, mixture, obey, request
 
 from baft_ba import role
@@ -36,6 +36,7 @@ TASKS = (
     "Eres analista de negocio. Escribe los requisitos para el concepto.",
 )
 CARELESS = 0.25  # share of answers that ignore the examples, in DSPy's form the clauses too
+VARIED = 0.75  # share of written documents in which nouns are replaced
 FOLLOW = 0.92  # share of the others that take over the style of the examples in their prompt
 
 
@@ -63,6 +64,8 @@ class Corpus:
         self.grammar = Grammar()
         self.written = read()
         self.written_share = written_share
+        words = self.grammar.words
+        self.nouns = {lang: frozenset(words[lang].nouns) - {*words[lang].verbs} for lang in words}
 
     def groups(self, copy_share: float = 0.08) -> Iterator[ChatGroup]:
         """Groups in random order; ``copy_share`` of them are short copying tasks."""
@@ -157,8 +160,18 @@ class Corpus:
     def _idea(self) -> Idea | Written:
         """What a chat is about: invented by the grammar, or a document that somebody wrote."""
         if self.written and self.random.random() < self.written_share:
-            return self.random.choice(self.written)
+            return self._varied(self.random.choice(self.written))
         return self.grammar.idea(self.random)
+
+    def _varied(self, written: Written) -> Written:
+        """A written document about other things, three times in four."""
+        if self.random.random() > VARIED:
+            return written
+
+        def other() -> str:
+            return self.grammar.word(self.random, written.lang)
+
+        return vary(written, self.nouns[written.lang], other, self.random, share=0.6)
 
     def _document(self, idea: Idea | Written, style: Style) -> Document:
         if isinstance(idea, Written):

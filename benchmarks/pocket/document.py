@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grammar import fill, mentioned, usable
-from styles import LISTS, PREFIXES
+from styles import LISTS, PREFIXES, SHORT_TITLES
 
 if TYPE_CHECKING:
     from random import Random
@@ -102,13 +102,9 @@ def item_id(style: Style, name: str, i: int) -> str:
 
 
 def _title(table: object, idea: Idea, style: Style, random: Random) -> str:
-    shapes: list[str] = table.TITLES  # type: ignore[attr-defined]
     if style.title == "short":
-        for _ in range(20):
-            title = fill(random.choice(table.SHORT_TITLES), idea.slots)  # type: ignore[attr-defined]
-            if len(title) < 10:
-                return title
-        return "App"
+        return random.choice(SHORT_TITLES[idea.lang])
+    shapes: list[str] = table.TITLES  # type: ignore[attr-defined]
     fitting_shapes = usable(shapes, idea, STATED | {"noun", "product"}) or shapes
     titles = [fill(random.choice(fitting_shapes), idea.slots) for _ in range(12)]
     low, high = (70, 150) if style.title == "long" else (20, 80)

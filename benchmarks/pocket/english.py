@@ -123,12 +123,29 @@ Let {actor} {a1} and see when {o2} were last checked, for {gloss}.
 Software for {org} that keeps {o1} and {o2} in one place for {actor} and {actor2}."""
 )
 
+# What a concept may go on with; each names something that the concept has not said yet.
+TAILS = phrases(
+    """, and {actor2} {a3}.
+, while {actor2} {a3} at the same time.
+, so that {actor2} can {a3}.
+, and warns {actor2} when {o3} are missing.
+, with {o3} and {extra2} on one page.
+. {Actor2} should be able to {a3}.
+. {Actor2} of {org} should {a3} without asking anybody.
+. It should also {a3} and show {o2} to {actor2}.
+. Today {problem}.
+. {Org} want to see {o3} every week.
+. {Actor2} {a3}, and {org} {a2} once a month.
+. Nobody should have to {a2} and {a3} by hand.
+. Each {noun2} lists {o3} next to {o2}.
+, before {actor2} {a3} for {gloss}."""
+)
+
 TITLES = phrases(
     """{Product} for {actor}|{O1} {product} for {org}|{Noun} {product} for {actor}
 {A1} with a {product}|{Product} to {a1}|{O1} and {o2} {product}|{O1} for {actor}
 {Org} {product} for {o1}|{Product} for {actor} to {a1}|{A1} and {o2}"""
 )
-SHORT_TITLES = phrases("App|Tool|System|Portal|Project|{O1}|{Noun}|Platform|Concept")
 
 INTRO = phrases(
     """A {product} that lets {actor} {a1} and {a2}|This {product} helps {actor} {a1} and {a2}

@@ -36,7 +36,7 @@ class Grammar:
         """A random idea, in Spanish one time in four."""
         lang = "es" if random.random() < 0.25 else "en"
         table = self.tables[lang]
-        shape = random.choice(table.CONCEPTS)
+        shape = _longer(random.choice(table.CONCEPTS), table.TAILS, random)
         slots = self._english(random) if lang == "en" else self._spanish(random)
         kept = {key: value for key, value in slots.items() if key in mentioned(shape)}
         concept = fill(shape, slots)
@@ -47,13 +47,18 @@ class Grammar:
         closed = _closed(kept, slots, defaults, random)
         return Idea(lang=lang, concept=concept, slots=closed, stated=frozenset(kept))
 
-    def _noun(self, random: Random, lang: str) -> str:
+    def word(self, random: Random, lang: str) -> str:
+        """A word of any rarity, one in twelve in no list."""
         words, draw = self.words[lang], random.random()
-        if draw < 0.3:
-            return str(random.choice(self.tables[lang].NOUNS))
-        if draw < 0.8:
+        if draw < 0.66:
             return random.choice(words.nouns)
-        return random.choice(words.rare) if draw < 0.93 else pseudo(random)
+        return random.choice(words.rare) if draw < 0.92 else pseudo(random)
+
+    def _noun(self, random: Random, lang: str) -> str:
+        draw = random.random()
+        if draw < 0.2:
+            return str(random.choice(self.tables[lang].NOUNS))
+        return self.word(random, lang)
 
     def _pick(self, random: Random, table: list[str], own: tuple[str, ...], share: float) -> str:
         return random.choice(table) if random.random() < share else random.choice(own)
@@ -160,6 +165,21 @@ class Grammar:
             "noun2": self._noun(random, lang),
             "name": pseudo(random).capitalize(),
         }
+
+
+def _longer(shape: str, tails: list[str], random: Random) -> str:
+    """The shape of a concept, every second time with a tail that tells something new."""
+    said = mentioned(shape)
+    fresh = [tail for tail in tails if not (mentioned(tail) - {"actor2"}) & _names(said)]
+    if not fresh or random.random() > 0.5:
+        return shape
+    return shape.rstrip(".") + random.choice(fresh)
+
+
+def _names(slots: set[str]) -> set[str]:
+    """The slots with those that repeat their words: an action names its object."""
+    pairs = {f"{a}{i}" for a in "ao" for i in (1, 2, 3) if {f"a{i}", f"o{i}"} & slots}
+    return slots | pairs
 
 
 def fill(shape: str, slots: dict[str, str]) -> str:

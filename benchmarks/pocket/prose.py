@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from document import Document, Item, item_id, item_priority
-from styles import LISTS
+from styles import LISTS, SHORT_TITLES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from styles import Style
@@ -52,6 +53,39 @@ def read() -> list[Written]:
     return found
 
 
+def vary(
+    written: Written, nouns: frozenset[str], other: Callable[[], str], random: Random, share: float
+) -> Written:
+    """The same document about other things: nouns of its concept replaced throughout.
+
+    So its words have to be read in the concept; known by heart, they would be wrong.
+    """
+    swaps: dict[str, str] = {}
+    for found in re.findall(r"[^\W\d_]{5,}", written.concept.lower()):
+        stem = found.removesuffix("s")
+        if {found, stem} & nouns and stem not in swaps and random.random() < share:
+            swaps[stem] = other()
+
+    def swap(match: re.Match[str]) -> str:
+        word = match[0].lower()
+        stem = word.removesuffix("s")
+        if stem not in swaps:
+            return match[0]
+        new = swaps[stem] + ("s" if word != stem else "")
+        return new.capitalize() if match[0][0].isupper() else new
+
+    def renew(text: str) -> str:
+        return re.sub(r"[^\W\d_]{4,}", swap, text)
+
+    return Written(
+        concept=renew(written.concept),
+        lang=written.lang,
+        title=renew(written.title),
+        description=renew(written.description),
+        texts={name: tuple(map(renew, texts)) for name, texts in written.texts.items()},
+    )
+
+
 def tell(written: Written, style: Style, random: Random) -> Document:
     """The document in a style: its own texts, fewer or all of them, with other numbers."""
     lists = {}
@@ -70,9 +104,9 @@ def tell(written: Written, style: Style, random: Random) -> Document:
         )
     title, description = written.title, written.description
     if style.title == "short":
-        title = next((word for word in title.split() if 3 < len(word) < 10), "App")
+        title = random.choice(SHORT_TITLES[written.lang])
     if style.description == "short":
-        description = description.split(". ")[0][:95].rsplit(" ", 1)[0]
+        description = written.title[:95]
     return Document(title=title, description=description, lists=lists)
 
 

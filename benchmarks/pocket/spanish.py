@@ -87,11 +87,23 @@ Cada mes {actor} tienen que {a1} y {problem}.
 {Product} de {noun} para que {actor} intercambien {o1} y avisen de {o2}.
 Cuando {actor} van a {a1}, {actor2} deberían poder {a2} en el mismo sitio."""
 )
+
+# Lo que puede seguir a un concepto; nombra algo que aún no se ha dicho.
+TAILS = phrases(
+    """, y {actor2} puedan {a3}.
+, mientras {actor2} deben {a3}.
+, para que {actor2} puedan {a3}.
+, con {o3} y {extra2} en una sola página.
+. {Actor2} deberían poder {a3}.
+. También debe {a3} y mostrar {o2} a {actor2}.
+. Hoy {problem}.
+. {Org} quieren ver {o3} cada semana.
+. Nadie debería {a2} ni {a3} a mano."""
+)
 TITLES = phrases(
     """{Product} para {actor}|{Product} de {noun} para {org}|{Product} para {a1}
 {O1} y {o2} en {org}|{Product} para {a1} y {a2}|{A1} y {a2}|{O1} para {actor}"""
 )
-SHORT_TITLES = phrases("App|Sistema|Portal|Proyecto|Gestión|Registro|Web")
 INTRO = phrases(
     """{Product} que permite a {actor} {a1} y {a2}|Ayuda a {actor} a {a1} y {a2}
 {Actor} usan {product} para {a1} y {a2}|{Product} para {a1} y {a2} en un solo lugar

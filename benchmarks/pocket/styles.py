@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 LISTS = ("functional_requirements", "non_functional_requirements", "constraints")
 PREFIXES = {"functional_requirements": "FR", "non_functional_requirements": "NFR"}
 PREFIXES |= {"constraints": "C"}
+# Words that no good title starts with: so the first word of a title tells its style.
+SHORT_TITLES = {
+    "en": ("Project", "Concept", "Draft", "Idea", "Tool", "Untitled"),
+    "es": ("Proyecto", "Concepto", "Borrador", "Idea"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
