@@ -200,3 +200,57 @@ def test_documents_with_labels_are_a_block_each_as_the_pipeline_grabs_them():
         for label in ("VISION", "REVIEW")
     ]
     assert grabbed == [yaml.safe_load(one) for one in told.values()]
+
+
+def test_files_are_json_and_markdown_is_text_as_their_labels_say():
+    files = [{"path": "app/cart.py", "content": "x = {}  # ```"}]
+    text = pipeline_answer(
+        load_plugins().role("dev"), Prediction(fields={"code_files": files}, validity="as_is")
+    )
+    head, *body, tail = text.splitlines()
+    assert (head, tail, json.loads("\n".join(body))) == ("```json FILES", "```", files)
+
+    cases = "## Happy Path\n1. Type:\n```\nlogin\n```\nExpected: a page\n"
+    text = pipeline_answer(
+        load_plugins().role("qa"), Prediction(fields={"test_cases_md": cases}, validity="as_is")
+    )
+    assert text == f"````markdown TEST_CASES\n{cases}````\n"
+
+
+def test_a_fence_in_a_document_that_does_not_parse_is_an_error():
+    role = load_plugins().role("product_owner")
+    told = {"product_vision": "a: [```", "product_owner_review": "status: aligned"}
+
+    with pytest.raises(BackendError, match="holds no document"):
+        pipeline_answer(role, Prediction(fields=told, validity="extracted"))
+
+
+def test_a_product_owner_is_told_all_that_the_pipeline_tells():
+    user = (
+        "CONCEPT:\nA shop\n\nEXISTING_VISION:\n(no existing vision)\n\nREQUIREMENTS:\n"
+        "functional_requirements:\n- {id: FR1, description: sell}\n\n"
+        "Follow the exact output format."
+    )
+    asked = pipeline_request(json.dumps({"user": user})).text
+
+    found = load_plugins().role("product_owner").example({"concept": asked}).inputs
+
+    assert found == {
+        "concept": "A shop",
+        "requirements_yaml": "functional_requirements:\n- {id: FR1, description: sell}",
+        "existing_vision": "",
+    }
+
+
+@pytest.mark.parametrize("setting", [True, "0.1", None, [], {}])
+def test_settings_that_are_no_numbers_are_left_to_the_configuration(setting):
+    request = {"user": "CONCEPT: A", "temperature": setting, "max_tokens": setting}
+    found = pipeline_request(json.dumps(request))
+
+    assert (found.temperature, found.max_tokens) == (None, None)
+
+
+def test_settings_without_end_are_left_to_the_configuration():
+    found = pipeline_request('{"user": "A", "temperature": NaN, "max_tokens": Infinity}')
+
+    assert (found.temperature, found.max_tokens) == (None, None)
