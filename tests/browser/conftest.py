@@ -12,7 +12,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = "(async () => { const found = await axe.run(); return found.violations; })()"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop would be in the way of tests that come later
 def browser():
     """The browser; tests are skipped where Playwright or Chromium is missing."""
     sync_api = pytest.importorskip("playwright.sync_api")
