@@ -114,7 +114,7 @@ class LocalBackend:
         """One generation for each prompt, in order, from a thread of its own.
 
         Raises:
-            BackendError: a prompt leaves no room for an answer, or memory ran out.
+            BackendError: a prompt is no text or leaves no room for an answer, or memory ran out.
         """
         return await self._in_thread(prompts, decoding)
 
@@ -176,6 +176,17 @@ class LocalBackend:
             gave_up.set()  # the thread ends after its present token
             raise
 
+    def _ids(self, prompt: baft.Prompt) -> list[int]:
+        try:
+            for message in prompt.messages:
+                message.content.encode()
+        except UnicodeEncodeError as error:
+            raise baft.BackendError(
+                f"The prompt of {prompt.example_id!r} holds half a character: {error.reason}.",
+                "Mend it in the dataset.",
+            ) from error
+        return prompt_ids(self._tokenizer, prompt.messages)
+
     def _generate(
         self,
         prompts: Sequence[baft.Prompt],
@@ -187,7 +198,7 @@ class LocalBackend:
 
         from .sampling import decode
 
-        ids = [prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts]
+        ids = [self._ids(prompt) for prompt in prompts]
         limits = self._limits(prompts, ids, decoding.max_tokens)
         few = loading.few_threads(self._parameters)
         with self._loaded().running(self._parts.adapter) as model, few:

@@ -161,7 +161,7 @@ def _key(name: str) -> str:
     >>> _key("pass rate (0.8)")
     'pass rate _0.8_'
     """
-    return re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)
+    return re.sub(r"[^\w. -]", "_", name, flags=re.ASCII)
 
 
 def _quoted(text: str) -> str:

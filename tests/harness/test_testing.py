@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import baft.testing
-from baft import BackendError, Decoding, Example, Generation, Prediction, Score, UsageError
+from baft import BackendError, Decoding, Generation, UsageError
 from baft.testing import (
     Answer,
     FakeBackend,
@@ -19,8 +19,6 @@ from baft.testing import (
     FakeOpenAI,
     Fault,
     check_backend,
-    check_metric,
-    check_role,
     failing_first,
     prompt_of,
 )
@@ -102,113 +100,6 @@ def test_a_backend_keeps_its_own_contract():
 def test_backends_with_other_tables_are_other_models():
     prints = {FakeBackend(outputs).fingerprint() for outputs in ("a", "b", {"e": "a"}, {"e": "b"})}
     assert len(prints) == 4
-
-
-class Unstable(FakeBackend):
-    def fingerprint(self):
-        return baft.digest(id(self))
-
-
-class Reordering(FakeBackend):
-    async def generate(self, prompts, decoding):
-        return (await super().generate(prompts, decoding))[::-1]
-
-
-class Tongueless(FakeBackend):
-    def describe(self):
-        return {"provider": "fake", "model": object()}
-
-
-class Raising(FakeBackend):
-    async def generate(self, prompts, decoding):
-        if len(prompts[0].messages[0].content) > 1000:
-            raise ValueError("too long")
-        return await super().generate(prompts, decoding)
-
-
-@pytest.mark.parametrize(
-    ("kind", "error", "words"),
-    [
-        (Unstable, AssertionError, "opened again, the same model has another fingerprint"),
-        (Reordering, AssertionError, "one each, in order"),
-        (Tongueless, AssertionError, "describe\\(\\) must be JSON-able"),
-        (Raising, ValueError, "too long"),
-    ],
-)
-def test_the_backend_check_finds_what_is_broken(kind, error, words):
-    with pytest.raises(error, match=words):
-        check_backend(lambda: kind(batch_size=3))
-
-
-def test_the_backend_check_wants_unreachable_to_say_gone():
-    with pytest.raises(AssertionError, match="must raise BackendError"):
-        check_backend(FakeBackend, unreachable=FakeBackend)
-
-
-def test_the_role_check_passes_a_role_and_finds_what_is_broken(role):
-    rows = [{"word": "a"}, {"word": "b", "id": "7"}]
-    sound = type("Sound", (type(role),), {"parse": _parse_nothing})()
-    check_role(sound, rows)
-
-    class Leaking(type(sound)):
-        def parse(self, generation, extraction):
-            return Prediction(fields={"other": 1}, validity="as_is")
-
-    with pytest.raises(AssertionError, match="no outputs: \\['other'\\]"):
-        check_role(Leaking(), rows)
-
-    class Random(type(sound)):
-        calls = 0
-
-        def example(self, row):
-            super().example(row)
-            self.calls += 1
-            return Example(id=str(self.calls), inputs={"word": row["word"]})
-
-    with pytest.raises(AssertionError, match="two examples for one row"):
-        check_role(Random(), rows)
-
-    class Credulous(type(sound)):
-        def example(self, row):
-            return Example(id="1", inputs={"word": "x"})
-
-    with pytest.raises(AssertionError, match="must raise ValueError"):
-        check_role(Credulous(), rows)
-
-
-def _parse_nothing(self, generation, extraction):
-    return Prediction(fields={}, validity="none")
-
-
-def test_the_metric_check_passes_a_metric_and_finds_what_is_broken(metric):
-    example = Example(id="1", inputs={"word": "a"})
-    cases = [(example, Prediction(fields={"answer": "b"}, validity="as_is"))]
-    check_metric(metric, cases)
-
-    class Boundless(type(metric)):
-        def score(self, example, prediction):
-            return Score(value=7.0)
-
-    class Moody(type(metric)):
-        calls = 0
-
-        def score(self, example, prediction):
-            self.calls += 1
-            return Score(value=1 / self.calls)
-
-    class Secretive(type(metric)):
-        def score(self, example, prediction):
-            return Score(value=1.0, components={"charm": 1.0})
-
-    for kind, words in [
-        (Boundless, "above attainable_max"),
-        (Moody, "two scores for one case"),
-        (Secretive, "not announced"),
-    ]:
-        with pytest.raises(AssertionError, match=words):
-            check_metric(kind(), cases)
-    with pytest.raises(AssertionError, match="at least one case"):
-        check_metric(metric, [])
 
 
 def test_ollama_streams_lines_that_add_up_to_the_answer():
