@@ -31,6 +31,8 @@ def history(
         here.say("Nothing was promoted yet.")
     for number, record in rows:
         what = record.arm if record.action == "promote" else f"of {record.arm}"
+        if record.to is not None:
+            what = f"to {record.to}"
         forced = "  forced" if record.forced else ""
         print(
             f"{number:>3}  {record.date}  {record.role}  {record.action} {what}  "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .config import Config, InService, arm_in_service, in_service, read_config
 from .drift import Finding, RoleStatus, overrides, status
+from .restoring import history, rollback
 from .servability import Servability, check_servable
-from .transaction import Actor, Adoption, history, promote, rollback
+from .transaction import Actor, Adoption, promote
 
 __all__ = [
     "Actor",

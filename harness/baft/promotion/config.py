@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,12 +214,12 @@ def _is_ours(provider: str) -> bool:
 
 def _path_spec(config: Config, provider: str, model: str, plugins: Plugins) -> str:
     head, question, query = model.partition("?")
-    path = config.folder / Path(head).expanduser()
+    path = os.path.abspath(config.folder / Path(head).expanduser())
     if provider.startswith(COMMAND_PROVIDERS["dspy"]):
-        return f"dspy:{path}{question}{query}"
-    if path.exists():
-        scheme, _ = plugins.resolve(str(path))
-        return f"{scheme}:{path}{question}{query}"
+        return absolute_spec(f"dspy:{path}{question}{query}", (config.folder,), plugins)
+    if os.path.exists(path):
+        scheme, _ = plugins.resolve(path)
+        return absolute_spec(f"{scheme}:{path}{question}{query}", (config.folder,), plugins)
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", head):  # a model's name on a hub
         return f"hf:{model}"
     raise UsageError(f"There is nothing at {path}.", "Put the model back, or `baft rollback`.")
@@ -281,4 +282,30 @@ def _absolute(text: str, roots: tuple[Path, ...]) -> str:
     path = Path(text).expanduser()
     if path.is_absolute():
         return str(path)
-    return next((str((root / path).resolve()) for root in roots if (root / path).exists()), text)
+    found = next((root / path for root in roots if (root / path).exists()), None)
+    return os.path.abspath(found) if found else text
+
+
+def portable_spec(spec: str, folder: Path) -> str:
+    """The spec with its paths below ``folder`` written from there: it bears being moved with it.
+
+    ``absolute_spec`` is the way back. Paths elsewhere stay as they are.
+
+    >>> portable_spec("dspy:/p/m/prog?lm=lora:/p/m/ba", Path("/p"))
+    'dspy:m/prog?lm=lora:m/ba'
+    """
+    scheme, colon, target = spec.partition(":")
+    head, question, query = target.partition("?")
+    name, equals, value = query.partition("=")
+    if name == "lm":
+        value = portable_spec(value, folder)
+    elif name == "base":
+        value = _portable(value, folder)
+    return f"{scheme}{colon}{_portable(head, folder)}{question}{name}{equals}{value}"
+
+
+def _portable(text: str, folder: Path) -> str:
+    for path in (Path(text), Path(text).resolve()) if Path(text).is_absolute() else ():
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+    return text

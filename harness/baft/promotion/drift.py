@@ -8,20 +8,41 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BackendError, BaftError
+from ..loader import describe
 from ..store import RunStore
-from .config import InService, absolute_spec, in_service, read_config
+from .config import (
+    COMMAND_PROVIDERS,
+    OLLAMA_URL,
+    OPENAI_URL,
+    InService,
+    in_service,
+    portable_spec,
+    providers,
+    read_config,
+    same_url,
+)
 from .ledger import Ledger
 from .positions import load
+from .restoring import standing
 from .servability import serving_context
-from .transaction import standing
+from .winner import is_served_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ..loader import Plugins
+    from ..protocols import Backend
     from ..records import Manifest, Promotion
     from .config import Config
+
+URLS = {"ollama": OLLAMA_URL, "openai": OPENAI_URL}
+
+SERVER_VARIABLES = {"ollama": ("OLLAMA_BASE_URL", "OLLAMA_HOST"), "openai": ("OPENAI_API_BASE",)}
+"""Variables that the pipeline or baft obeys before the file, by type of provider."""
+
+DSPY_VARIABLES = {"product_owner": "USE_DSPY_PO", "architect": "USE_DSPY_ARCHITECT"}
+"""The variable that sends a role of the pipeline to its own DSPy program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +104,7 @@ def status(
         findings = [Finding(kind="drift", text=text) for text in overrides(found, service, env)]
         if blessed:
             manifest = _manifest(ledger, blessed[-1][1])
-            findings += _compared(service, blessed[-1][1], manifest, plugins)
+            findings += _compared(found, service, blessed[-1][1], manifest, ledger)
             if check_digests and service.spec:
                 findings.append(_digest(service, blessed[-1][1], manifest, plugins, env))
         number = blessed[-1][0] if blessed else None
@@ -94,26 +115,53 @@ def status(
 def overrides(config: Config, service: InService, env: Mapping[str, str]) -> list[str]:
     """What keeps the pipeline from using the entry as it is written: one sentence each."""
     found = []
-    for name in {"ollama": ("OLLAMA_BASE_URL", "OLLAMA_HOST"), "openai": ("OPENAI_API_BASE",)}.get(
-        service.provider, ()
-    ):
-        if env.get(name):
-            found.append(f"{name}={env[name]} in the environment overrides the server.")
+    block = providers(config).get(service.provider)
+    kind = block.get("type", service.provider) if isinstance(block, dict) else service.provider
+    url = str((block.get("base_url") if isinstance(block, dict) else "") or URLS.get(kind, ""))
+    for name in SERVER_VARIABLES.get(kind, ()):
+        if env.get(name) and not same_url(env[name], url):
+            found.append(f"{name} in the environment overrides the server {url}.")
     if _recommender_is_on(config.folder / "config" / "model_recommender.yaml"):
         found.append("config/model_recommender.yaml is enabled and replaces the model.")
-    features = config.data.get("features")
-    flag = f"use_dspy_{service.role}"
-    if isinstance(features, dict) and features.get(flag) and "_local" in service.provider:
-        found.append(f"features.{flag} is on: that path asks Ollama instead; set it to false.")
+    if service.provider.startswith(tuple(COMMAND_PROVIDERS.values())):
+        found += _bypasses(config, service.role, env)
     return found
+
+
+def _bypasses(config: Config, role: str, env: Mapping[str, str]) -> list[str]:
+    """What sends the pipeline past a command provider, to its own DSPy programs."""
+    variable, instead = DSPY_VARIABLES.get(role, ""), "that path asks Ollama instead"
+    if variable in env:  # it has the last word, on or off
+        is_on = _is_on(env[variable])
+        return [f"{variable} in the environment is on: {instead}."] if is_on else []
+    features = config.data.get("features")
+    if not isinstance(features, dict):
+        return []
+    flags = [f"use_dspy_{role}", *(["use_dspy_po"] if role == "product_owner" else [])]
+    found = [
+        f"features.{flag} is on: {instead}; set it to false."
+        for flag in flags
+        if _is_on(features.get(flag))
+    ]
+    if role == "ba" and flags[0] not in features:
+        what = f"features.{flags[0]} is absent, which the pipeline takes for on"
+        found.append(f"{what}: {instead}; set it to false.")
+    return found
+
+
+def _is_on(value: object) -> bool:
+    """On as the pipeline reads it, whose YAML and variables know more words than ours."""
+    if isinstance(value, str):
+        return value.strip().lower() not in ("", "0", "false", "no", "off")
+    return bool(value)
 
 
 def _recommender_is_on(path: Path) -> bool:
     try:
-        data = load(path.read_text(encoding="utf-8"), str(path))
+        data = load(path.read_text(encoding="utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError, BaftError):
         return False  # what cannot be read, the pipeline cannot read either
-    return isinstance(data, dict) and data.get("enabled") is True
+    return isinstance(data, dict) and _is_on(data.get("enabled"))
 
 
 def _manifest(ledger: Ledger, blessed: Promotion) -> Manifest | None:
@@ -126,24 +174,33 @@ def _manifest(ledger: Ledger, blessed: Promotion) -> Manifest | None:
 
 
 def _compared(
-    service: InService, blessed: Promotion, manifest: Manifest | None, plugins: Plugins
+    config: Config,
+    service: InService,
+    blessed: Promotion,
+    manifest: Manifest | None,
+    ledger: Ledger,
 ) -> list[Finding]:
     """The entry against the promotion and the decoding it was measured with."""
     findings = []
     if not service.spec:
         findings.append(Finding(kind="drift", text=service.problem))
-    elif service.spec != absolute_spec(blessed.spec, (), plugins):
+    elif blessed.spec not in (service.spec, portable_spec(service.spec, ledger.project)):
         text = f"{service.spec} is in service, but {blessed.spec} was promoted."
         findings.append(Finding(kind="drift", text=text))
-    if manifest is None:
-        text = f"The evidence {blessed.run} is gone, so temperature and max_tokens are unverified."
-        return [*findings, Finding(kind="unknown", text=text)]
-    for name in ("temperature", "max_tokens"):
+    elif not is_served_by(config, service):
+        text = f"providers.{service.provider} was edited: it does not serve the model any more."
+        findings.append(Finding(kind="drift", text=text))
+    measured = blessed.decoding or (manifest.decoding if manifest else None)
+    for name in ("temperature", "max_tokens") if measured else ():
         now: Any = getattr(service, name)
-        then = getattr(manifest.decoding, name)
+        then = getattr(measured, name)
         if now != then:
             text = f"{name} is {now}, but {then} was measured."
             findings.append(Finding(kind="drift", text=text))
+    if manifest is None:
+        settings = "" if measured else ", so temperature and max_tokens are unverified"
+        text = f"The evidence {blessed.run} is gone{settings}."
+        findings.append(Finding(kind="unknown", text=text))
     return findings
 
 
@@ -157,9 +214,7 @@ def _digest(
     options = manifest.options if manifest else {}
     try:
         context = serving_context(plugins, plugins.role(service.role), env, options)
-        backend = plugins.open(service.spec, context)
-        fingerprint = backend.fingerprint()
-        asyncio.run(backend.close())
+        fingerprint = _fingerprint(plugins.open(service.spec, context))
     except BackendError as error:
         return Finding(kind="unknown", text=f"The model cannot be asked: {error.message}")
     except BaftError as error:
@@ -170,3 +225,14 @@ def _digest(
         text = "The model's content is not what was promoted (fingerprints differ)."
         return Finding(kind="drift", text=text)
     return Finding(kind="ok", text="The model is the one that was promoted.")
+
+
+def _fingerprint(backend: Backend) -> str:
+    try:
+        return backend.fingerprint()
+    except BaftError:
+        raise
+    except Exception as error:  # border: plugin call
+        raise BackendError(f"{backend.spec} has no fingerprint ({describe(error)}).") from error
+    finally:
+        asyncio.run(backend.close())

@@ -8,6 +8,7 @@ looking at the bytes of the configuration.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import tempfile
@@ -22,6 +23,9 @@ from ..store.codec import from_data, read_json, to_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+UNFINISHED = ".baft-new"
+"""How names of files end that are not in their place yet."""
 
 
 class Ledger:
@@ -80,11 +84,15 @@ class Ledger:
 
     def back_up(self, raw: bytes, like: Path) -> Path:
         """Keep bytes under their hash, readable by whoever may read ``like``."""
-        path = self._folder / "backups" / f"{hashlib.sha256(raw).hexdigest()}.yaml"
+        path = self.kept(hashlib.sha256(raw).hexdigest())
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_bytes(path, raw, like)
         return path
+
+    def kept(self, sha256: str) -> Path:
+        """Where bytes of that hash are kept, if they are."""
+        return self._folder / "backups" / f"{sha256}.yaml"
 
     def shown(self, path: Path) -> str:
         """A path as it is recorded: from the project's folder where it lies below it."""
@@ -114,6 +122,8 @@ class Ledger:
         records = self.recorded()
         if made and (not records or records[-1] != record):
             self._append(record)
+        for left in config.parent.glob(f".{glob.escape(config.name)}.*{UNFINISHED}"):
+            left.unlink(missing_ok=True)  # by a process that was killed
         self._pending.unlink()
 
     def _append(self, record: Promotion) -> None:
@@ -127,6 +137,18 @@ class Ledger:
             ) from error
 
 
+def check_writable(path: Path) -> None:
+    """Refuse to replace a file that this user must not write.
+
+    Raises:
+        DataError: it is read-only.
+    """
+    if not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222:  # root may write anything
+        raise DataError(
+            f"{path} is read-only.", f"Allow writing first: chmod u+w {path}; nothing was changed."
+        )
+
+
 def replace_bytes(path: Path, raw: bytes, like: Path | None = None) -> None:
     """Replace a file's bytes so that it is whole at any moment; keeps mode and owner.
 
@@ -138,13 +160,13 @@ def replace_bytes(path: Path, raw: bytes, like: Path | None = None) -> None:
     Raises:
         DataError: it is read-only, the disk is full, or the folder cannot be written.
     """
+    if like is None:
+        check_writable(path)
     try:
         status = (like or path).stat()
-        if like is None and not status.st_mode & 0o222:
-            raise DataError(
-                f"{path} is read-only.", f"Allow writing first: chmod u+w {path}; nothing changed."
-            )
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED
+        )
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(raw)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..engine import score_one
 from ..errors import BackendError, UsageError
 from ..loader import describe
 from ..protocols import Context
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..loader import Plugins
     from ..protocols import Backend, Role
-    from ..records import ArmManifest, Example, Generation, Manifest, Message
+    from ..records import ArmManifest, Example, Generation, Manifest, Message, Scored
     from ..store import RunStore
 
 
@@ -35,17 +36,39 @@ class Servability:
     """The fingerprint is the evaluated arm's; False where a replay was evaluated."""
     example_id: str
     """The example that it was asked."""
+    prompt: Literal["tokens", "messages"]
+    """How far its prompt was compared with the evaluated one: token by token where the backend
+    makes the tokens itself, else message by message."""
     finish_reason: str
     validity: str
     """How the answer parsed, see ``Prediction``."""
+    score: float
+    measured_score: float | None
+    """Of the same example in the run; None where it has no score there."""
     wall_s: float
     """Seconds to open the model and have the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """One example as the arm answered it in the run."""
+
+    example: Example
+    messages: tuple[Message, ...]
+    result: Scored | None
+    """None where the arm left none."""
+    lowest: float | None
+    """Of the arm's answers that ended and parsed; None where there is none."""
 
 
 def check_servable(
     plugins: Plugins, store: RunStore, arm: ArmManifest, spec: str, env: Mapping[str, str]
 ) -> Servability:
     """Open ``spec`` and ask it one example of the run, prompt and decoding as evaluated.
+
+    The example is the one that the arm answered best, the first of several. The answer must end by
+    itself, parse, and score as the run said: the same text exactly as much, another text (models
+    that sample, servers) no less than the lowest of the arm's answers that ended and parsed.
 
     Args:
         plugins: all plugins.
@@ -55,38 +78,91 @@ def check_servable(
         env: the environment variables.
 
     Raises:
-        UsageError: it is another model, its prompt has changed, or its answer is cut off or
-            cannot be read; the reason is given.
+        UsageError: it is another model, its prompt has changed, or its answer is cut off, cannot
+            be read or scores otherwise; the reason is given.
         BackendError: it cannot answer at all.
     """
     started = time.monotonic()
     manifest = store.manifest()
-    role = plugins.role(manifest.role)
-    example, messages, sent = _question(store, arm.name)
-    prompt = role.prompt(example)
-    if prompt.messages != messages:
+    role, metric = plugins.role(manifest.role), plugins.metric(manifest.metric)
+    measured = _measured(store, arm.name)
+    prompt = role.prompt(measured.example)
+    if prompt.messages != measured.messages:
         raise _refused(spec, "the role renders another prompt than the one that was evaluated")
     backend = plugins.open(spec, serving_context(plugins, role, env, manifest.options))
     fingerprint, generation = asyncio.run(_ask(backend, prompt, manifest))
     is_evaluated = fingerprint == arm.fingerprint
     if not is_evaluated and not is_replay(arm):
         raise _refused(spec, "it is not the model that was evaluated (fingerprints differ)")
-    if sent is not None and generation.sent is not None and sent != generation.sent:
-        raise _refused(spec, "its backend sends another prompt than it sent in the run")
-    if generation.finish_reason == "length":
-        raise _refused(spec, f"its answer to {example.id} was cut off by a limit")
-    prediction = role.parse(generation, manifest.extraction)
-    if prediction.validity == "none":
-        raise _refused(spec, f"its answer to {example.id} holds no document that can be read")
+    before = measured.result.generation if measured.result else None
+    prompted = _same_prompt(spec, before, generation)
+    _check_end(spec, before, generation)
+    scored = score_one(role, metric, measured.example, generation, 0, manifest.extraction)
+    score = _checked_score(spec, measured, scored)
     return Servability(
         spec=spec,
         fingerprint=fingerprint,
         is_evaluated=is_evaluated,
-        example_id=example.id,
+        example_id=measured.example.id,
+        prompt=prompted,
         finish_reason=generation.finish_reason,
-        validity=prediction.validity,
+        validity=scored.prediction.validity if scored.prediction else "none",
+        score=score,
+        measured_score=_value(measured.result),
         wall_s=time.monotonic() - started,
     )
+
+
+def _same_prompt(
+    spec: str, before: Generation | None, now: Generation
+) -> Literal["tokens", "messages"]:
+    """Refuse a prompt that differs from the evaluated one; say how far they were compared."""
+    if before is None:
+        return "messages"
+    if before.sent is not None and now.sent is not None and before.sent != now.sent:
+        raise _refused(spec, "its backend sends another prompt than it sent in the run")
+    if before.prompt_sha256 is None or now.prompt_sha256 is None:
+        return "messages"
+    if before.prompt_sha256 != now.prompt_sha256:
+        count = f"{now.prompt_tokens} of them, {before.prompt_tokens} in the run"
+        raise _refused(spec, f"its prompt has other tokens than the evaluated one ({count})")
+    return "tokens"
+
+
+def _check_end(spec: str, before: Generation | None, now: Generation) -> None:
+    """An answer ends by itself; where a server does not say, the run must not have known better."""
+    if now.finish_reason == "length":
+        raise _refused(spec, f"its answer to {now.example_id} was cut off by a limit")
+    if now.finish_reason != "stop" and before is not None and before.finish_reason == "stop":
+        raise _refused(spec, f"its answer to {now.example_id} does not end by itself any more")
+
+
+def _checked_score(spec: str, measured: _Measured, now: Scored) -> float:
+    """The answer's score, if it is what the run led to expect."""
+    if now.failure is not None:
+        raise _refused(
+            spec, f"its answer to {now.example_id} cannot be scored ({now.failure.reason})"
+        )
+    if now.prediction is None or now.prediction.validity == "none":
+        raise _refused(spec, f"its answer to {now.example_id} holds no document that can be read")
+    value, before = _value(now) or 0.0, measured.result
+    then = _value(before)
+    if before is not None and then is not None and _text(before) == _text(now) and value != then:
+        why = f"the metric gives its answer to {now.example_id} {value:.4f}, and gave it {then:.4f}"
+        raise _refused(spec, f"{why} in the run: role or metric have changed")
+    if measured.lowest is not None and value < measured.lowest:
+        why = f"its answer to {now.example_id} scores {value:.4f}"
+        raise _refused(spec, f"{why}; the lowest in the run was {measured.lowest:.4f}")
+    return value
+
+
+def _value(scored: Scored | None) -> float | None:
+    return scored.score.value if scored and scored.score else None
+
+
+def _text(scored: Scored) -> tuple[str, Mapping[str, Any] | None] | None:
+    found = scored.generation
+    return (found.text, found.fields) if found else None
 
 
 def is_replay(arm: ArmManifest) -> bool:
@@ -103,21 +179,25 @@ def serving_context(
     return plugins.context(env=env, role=role, **given)
 
 
-def _question(
-    store: RunStore, arm: str
-) -> tuple[Example, tuple[Message, ...], tuple[Message, ...] | None]:
-    """The first example that the arm answered well in the run, else the first of all."""
-    answered = {
-        row.example_id
+def _measured(store: RunStore, arm: str) -> _Measured:
+    """The example that the arm answered best in the run, else the first of all."""
+    answered = [
+        (row.value, row)
         for row in store.score_rows(arm)
-        if row.failure is None and row.validity != "none" and row.finish_reason != "length"
-    }
+        if row.value is not None and row.validity != "none" and row.finish_reason != "length"
+    ]
+    first = [(value, row.example_id) for value, row in answered if row.repeat == 0]
+    _, best = max(first, key=lambda pair: pair[0], default=(0.0, None))
     examples = list(store.examples())
     if not examples:
         raise UsageError(f"The run {store.folder} holds no example.", "Run the comparison again.")
-    example, messages = next((e for e in examples if e[0].id in answered), examples[0])
-    result = next(iter(store.results(arm, example.id)), None)
-    return example, messages, result.generation.sent if result and result.generation else None
+    example, messages = next((e for e in examples if e[0].id == best), examples[0])
+    return _Measured(
+        example=example,
+        messages=messages,
+        result=next(store.results(arm, example.id), None),
+        lowest=min((value for value, _ in answered), default=None),
+    )
 
 
 async def _ask(backend: Backend, prompt: Prompt, manifest: Manifest) -> tuple[str, Generation]:

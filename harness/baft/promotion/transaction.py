@@ -1,10 +1,9 @@
-"""A decision becomes the new incumbent in ``config.yaml``, and back: checked, whole, recorded."""
+"""A decision becomes the new incumbent in ``config.yaml``: checked, whole, recorded."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,8 @@ from ..errors import DataError, UsageError
 from ..records import Promotion
 from ..store import RunStore, file_sha256
 from ..store.codec import to_data
-from .config import (
-    InService,
-    absolute_spec,
-    config_of,
-    in_service,
-    read_bytes,
-    read_config,
-    role_entry,
-)
-from .ledger import Ledger
+from .config import InService, absolute_spec, in_service, portable_spec, read_config
+from .ledger import Ledger, check_writable
 from .servability import Servability, check_servable, is_replay
 from .winner import with_winner
 
@@ -107,28 +98,33 @@ def promote(
         diff = unified_diff(before, after)
         if dry_run:
             return Adoption(promotion=None, diff=diff, service=service, servability=None)
+        check_writable(before.path)
         servability = check_servable(plugins, store, arm, service.spec, env)
     finally:
         store.close()
     ledger = Ledger(project)
     with ledger.locked():
+        backup = ledger.back_up(before.raw, before.path)
+        ledger.back_up(after.raw, before.path)  # what `baft rollback --to` restores
         _check_unchanged(before)
         record = Promotion(
             action="promote",
             role=manifest.role,
             arm=arm.name,
-            spec=service.spec,
+            spec=portable_spec(service.spec, ledger.project),
             fingerprint=servability.fingerprint,
             run=ledger.shown(run),
             date=by.date,
             config=ledger.shown(before.path),
             sha256_before=before.sha256,
             sha256_after=after.sha256,
-            backup=ledger.shown(ledger.back_up(before.raw, before.path)),
+            backup=ledger.shown(backup),
             who=by.who,
             host=by.host,
             forced=decision.verdict == "keep",
             policy=to_data(decision.policy or manifest.policy),
+            decision=replace(decision, considered={}, policy=None, power=None, losses={}),
+            decoding=manifest.decoding,
         )
         ledger.commit(record, before.path, after.raw)
     return Adoption(promotion=record, diff=diff, service=service, servability=servability)
@@ -180,97 +176,3 @@ def unified_diff(before: Config, after: Config) -> str:
         ended = line.endswith("\n")
         lines.append(line.rstrip("\r\n") + ("" if ended else "\n\\ No newline at end of file"))
     return "".join(f"{line}\n" for line in lines)
-
-
-def history(project: Path) -> list[Promotion]:
-    """Every promotion and rollback, oldest first; their numbers count from 1."""
-    return Ledger(project).read()
-
-
-def standing(records: list[Promotion], config: str) -> list[tuple[int, Promotion]]:
-    """The promotions of a file that no rollback has undone, with their numbers, oldest first.
-
-    A rollback restores the bytes before a promotion, so it undoes that one and all after it.
-    """
-    stack: list[tuple[int, Promotion]] = []
-    for number, record in enumerate(records, start=1):
-        if record.config != config:
-            continue
-        if record.action == "promote":
-            stack.append((number, record))
-        else:
-            stack = [entry for entry in stack if entry[0] < int(record.arm)]
-    return stack
-
-
-def rollback(
-    plugins: Plugins, *, role: str, config: Path, project: Path, by: Actor, force: bool = False
-) -> Promotion:
-    """Restore the bytes before the last promotion of ``role`` that still stands.
-
-    Args:
-        plugins: they recognise what serves the role afterwards.
-        role: whose promotion is undone.
-        config: the pipeline's configuration.
-        project: folder that holds ``artifacts/``.
-        by: who does it.
-        force: restore although the file has changed since; those changes are kept in the backup
-            that the record names.
-
-    Raises:
-        UsageError: nothing to undo, or the file has changed since the promotion.
-        DataError: the backup is missing or damaged, or the file cannot be written.
-    """
-    ledger = Ledger(project)
-    with ledger.locked():
-        path, raw = read_bytes(config)
-        sha256 = hashlib.sha256(raw).hexdigest()
-        stack = standing(ledger.read(), ledger.shown(path))
-        mine = [entry for entry in stack if entry[1].role == role]
-        if not mine:
-            role_entry(read_config(config), role)
-            raise UsageError(f"No promotion of {role} stands in {path}.", "See `baft history`.")
-        number, undone = mine[-1]
-        if sha256 != undone.sha256_after and not force:
-            later = [f"{n} ({record.role})" for n, record in stack if n > number]
-            what = f"by promotion {', '.join(later)}" if later else "by someone else"
-            raise UsageError(
-                f"{path} was changed {what} since promotion {number} of {role}.",
-                "--force restores the bytes before it all the same, and keeps today's in a backup.",
-            )
-        former = _backup(ledger, undone)
-        spec = in_service(config_of(path, former, undone.backup), role, plugins).spec
-        record = Promotion(
-            action="rollback",
-            role=role,
-            arm=str(number),
-            spec=spec,
-            fingerprint=_known_fingerprint(stack, spec, number),
-            run=undone.run,
-            date=by.date,
-            config=undone.config,
-            sha256_before=sha256,
-            sha256_after=undone.sha256_before,
-            backup=ledger.shown(ledger.back_up(raw, path)),
-            who=by.who,
-            host=by.host,
-            forced=sha256 != undone.sha256_after,
-        )
-        ledger.commit(record, path, former)
-    return record
-
-
-def _backup(ledger: Ledger, undone: Promotion) -> bytes:
-    path = ledger.located(undone.backup)
-    if not path.is_file() or file_sha256(path) != undone.sha256_before:
-        raise DataError(
-            f"The backup {path} is missing or damaged.",
-            "Restore config.yaml from version control instead; nothing was changed.",
-        )
-    return path.read_bytes()
-
-
-def _known_fingerprint(stack: list[tuple[int, Promotion]], spec: str, before: int) -> str:
-    """The fingerprint with which ``spec`` was promoted earlier; empty where it never was."""
-    known = [r.fingerprint for n, r in stack if n < before and r.spec == spec]
-    return known[-1] if known else ""

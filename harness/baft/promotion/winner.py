@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, UsageError
@@ -11,6 +10,7 @@ from .config import (
     OLLAMA_URL,
     OPENAI_URL,
     config_of,
+    portable_spec,
     providers,
     role_entry,
     same_url,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..records import Decoding
-    from .config import Config
+    from .config import Config, InService
 
 COMMAND_TIMEOUT_S = 600
 
@@ -73,7 +73,8 @@ def _serving(
             "append_max_tokens": False,
             "timeout": COMMAND_TIMEOUT_S,
         }
-        return (name, f"{name}_{role}"), block, _portable(target, config.folder)
+        model = portable_spec(f"{scheme}:{target}", config.folder).partition(":")[2]
+        return (name, f"{name}_{role}"), block, model
     if scheme not in ("ollama", "openai"):
         raise UsageError(
             f"The pipeline has no provider that could serve {scheme}:{target}.",
@@ -85,13 +86,11 @@ def _serving(
     return (scheme, f"{scheme}_{role}"), {"type": scheme, "base_url": url or default}, model
 
 
-def _portable(target: str, folder: Path) -> str:
-    """The target with its path written from the configuration's folder where it lies below it."""
-    head, question, query = target.partition("?")
-    path = Path(head)
-    if path.is_absolute() and path.is_relative_to(folder):
-        head = path.relative_to(folder).as_posix() or "."
-    return f"{head}{question}{query}"
+def is_served_by(config: Config, service: InService) -> bool:
+    """Does the provider's block say what serving that model takes?"""
+    scheme, _, target = service.spec.partition(":")
+    _, block, _ = _serving(config, service.role, scheme, target)
+    return _serves(providers(config).get(service.provider), block)
 
 
 def _provider(

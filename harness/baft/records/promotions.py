@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .decisions import Decision
+from .examples import Decoding
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
@@ -14,9 +17,9 @@ class Promotion:
     action: Literal["promote", "rollback"]
     role: str
     arm: str
-    """The winner's name; for a rollback the promotion's number that was undone."""
+    """The winner's name; for a rollback that undoes a promotion, that promotion's number."""
     spec: str
-    """What now serves the role."""
+    """What now serves the role; paths below the project's folder start there."""
     fingerprint: str
     run: str
     """Path of the run that holds the evidence."""
@@ -32,3 +35,13 @@ class Promotion:
     forced: bool = False
     """True where the run's verdict was keep."""
     policy: Mapping[str, Any] = field(default_factory=dict)
+    decision: Decision | None = None
+    """What the gate said of the winner, without what it said of others; None for a rollback."""
+    decoding: Decoding | None = None
+    """What it was measured with; None for a rollback."""
+    to: int | None = None
+    """Of a rollback with ``--to``: the promotion whose bytes were restored."""
+
+    def __post_init__(self) -> None:
+        if self.action == "rollback" and self.to is None and not self.arm.isdecimal():
+            raise ValueError(f"a rollback undoes a promotion's number, not {self.arm!r}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pluggy
 import pytest
@@ -25,7 +27,7 @@ from baft import (
     Score,
 )
 from baft.loader import Offer, Plugins
-from baft.promotion import Actor
+from baft.promotion import Actor, history, promote, rollback
 from baft.records import ArmManifest, Scored
 from baft.store import RunStore
 from baft.store.codec import to_json
@@ -127,18 +129,27 @@ class Analyst:
         return Prediction(fields=found, validity="as_is")
 
 
+class Titled:
+    """A metric that wants a title."""
+
+    name, version, higher_is_better, attainable_max = "titled", 1, True, 0.9
+    components: ClassVar = {"title": 0.9}
+
+    def score(self, example, prediction):
+        return Score(value=0.9 if prediction.fields.get("title") else 0.2)
+
+
 class FileModel:
     """A model that answers with the text of a file; its hash is the fingerprint."""
 
     batch_size, max_concurrency = 1, None
+    finish = "stop"
 
-    def __init__(self, scheme, target, context, finish="stop"):
+    def __init__(self, scheme, target, context):
         self.spec = f"{scheme}:{target}"
-        self.decoding = None
-        self._finish = finish
         path = Path(target.partition("?")[0])
-        self._text = (path / "answer.txt").read_text() if path.is_dir() else ANSWER
-        self._seed = self._text if path.is_dir() else target.partition("@")[0]
+        self.text = (path / "answer.txt").read_text() if path.is_dir() else ANSWER
+        self._seed = self.text if path.is_dir() else target.partition("@")[0]
 
     def fingerprint(self):
         return hashlib.sha256(self._seed.encode()).hexdigest()
@@ -146,19 +157,28 @@ class FileModel:
     def describe(self):
         return {"provider": self.spec.partition(":")[0]}
 
+    def tokens(self, prompt):
+        return [*map(ord, prompt.messages[0].content)]
+
     async def generate(self, prompts, decoding):
-        if "DOWN" in self._text:
+        if "DOWN" in self.text:
             raise BackendError("The model is down.", "Start it.", gone=True)
-        self.decoding = decoding
-        finish = "length" if "CUT" in self._text else self._finish
         return [
-            Generation(example_id=p.example_id, text=self._text, finish_reason=finish)
-            for p in prompts
+            Generation(
+                example_id=prompt.example_id,
+                text=self.text,
+                finish_reason=self.finish,
+                prompt_tokens=len(self.tokens(prompt)),
+                prompt_sha256=baft.digest(self.tokens(prompt)),
+            )
+            for prompt in prompts
         ]
 
     async def close(self):
         pass
 
+
+ROLES = ("ba", "architect", "dev", "qa", "product_owner")
 
 ANSWER = "title: A shop\nneeds:\n- id: FR001\n"
 
@@ -176,18 +196,21 @@ class House:
         return None
 
 
-def make_plugins(role=None):
+def make_plugins(role=None, metric=None, model=None):
     manager = pluggy.PluginManager("baft")
     manager.add_hookspecs(baft.hookspecs)
     manager.register(House(), name="house")
 
     def backend(scheme):
-        return Offer(plugin="house", factory=lambda t, context: FileModel(scheme, t, context))
+        return Offer(
+            plugin="house", factory=lambda t, context: (model or FileModel)(scheme, t, context)
+        )
 
     schemes = ("ollama", "openai", "hf", "lora", "dspy", "replay")
     offers = {
         "backends": {scheme: backend(scheme) for scheme in schemes},
-        "roles": {"ba": Offer(plugin="house", factory=role or Analyst)},
+        "roles": {name: Offer(plugin="house", factory=role or Analyst) for name in ROLES},
+        "metrics": {"titled": Offer(plugin="house", factory=metric or Titled)},
     }
     return Plugins(manager, offers)
 
@@ -231,7 +254,8 @@ def make_run(project, plugins, make_manifest):
     def make(
         spec, *, name="r1", verdict="promote", candidate="finetuned", decoding=None, **changes
     ):
-        role = plugins.role("ba")
+        changes = {"role": "ba", "metric": "titled", **changes}
+        role = plugins.role(changes["role"])
         examples = [role.example({"concept": f"A shop, number {n}"}) for n in range(3)]
         backend = plugins.open(spec, plugins.context())
         arms = (
@@ -243,12 +267,13 @@ def make_run(project, plugins, make_manifest):
                 config=backend.describe(),
             ),
         )
-        manifest = make_manifest(role="ba", run_id=name, decoding=decoding or Decoding(), **changes)
+        manifest = make_manifest(run_id=name, decoding=decoding or Decoding(), **changes)
         manifest = replace(manifest, arms=arms)
         folder = project / "artifacts" / "runs" / name
         store = RunStore.create(folder, manifest)
         store.add_examples(examples, [role.prompt(e) for e in examples])
-        answers = [Generation(example_id=e.id, text=ANSWER) for e in examples]
+        prompts = [role.prompt(example) for example in examples]
+        answers = asyncio.run(backend.generate(prompts, manifest.decoding))
         store.add_generations("finetuned", 0, answers)
         scored = [
             Scored(
@@ -283,3 +308,56 @@ def make_run(project, plugins, make_manifest):
         return folder
 
     return make
+
+
+@pytest.fixture
+def make_results():
+    """Other scores for the examples of a run's winner."""
+
+    def make(run, values, validity=("as_is",) * 3):
+        store = RunStore.open(run)
+        ids = [example.id for example, _ in store.examples()]
+        results = [
+            Scored(
+                example_id=id_,
+                prediction=Prediction(fields={}, validity=valid),
+                score=Score(value=value),
+            )
+            for id_, value, valid in zip(ids, values, validity, strict=True)
+        ]
+        store.add_results("finetuned", results)
+        store.close()
+        return dict(zip(ids, values, strict=True))
+
+    return make
+
+
+@pytest.fixture
+def adopt(plugins, project, config):
+    def adopt(run, **changes):
+        given = {"run": run, "config": config, "project": project, "by": ACTOR, "env": {}}
+        return promote(changes.pop("plugins", plugins), **{**given, **changes})
+
+    return adopt
+
+
+@pytest.fixture
+def undo(plugins, project, config):
+    def undo(role="ba", **changes):
+        given = {"role": role, "config": config, "project": project, "by": ACTOR}
+        return rollback(plugins, **{**given, **changes})
+
+    return undo
+
+
+@pytest.fixture
+def winner(make_model, make_run):
+    return make_run(f"lora:{make_model()}")
+
+
+def is_untouched(config, project):
+    assert config.read_bytes() == CONFIG.encode()
+    assert history(project) == []
+    leftovers = [p.name for p in config.parent.iterdir() if p.name.startswith(".config")]
+    assert leftovers == []
+    return True

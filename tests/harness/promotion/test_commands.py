@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 
 import pytest
 import typer
@@ -108,14 +109,80 @@ def test_a_run_may_be_named_by_its_id(ctx, winner, capsys):
     assert capsys.readouterr().out
 
 
-def test_drift_exits_with_3(ctx, winner, config, capsys):
+def edit(old, new):
+    def change(project, state):
+        path = project / "config.yaml"
+        path.write_text(path.read_text().replace(old, new))
+
+    return change
+
+
+def write(name, text):
+    def change(project, state):
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (edit("max_tokens: 2048", "max_tokens: 64"), "max_tokens is 64, but 2048 was measured."),
+        (edit("temperature: 0.7", "temperature: 1"), "temperature is 1.0, but 0.7 was measured."),
+        (edit("artifacts/models/ba_lora", "o/m"), "hf:o/m is in service, but lora:"),
+        (edit("append_model: false", "append_model: true"), "huggingface_local was edited"),
+        (edit("use_dspy_ba: false", "use_dspy_ba: true"), "use_dspy_ba is on"),
+        (
+            write("config/model_recommender.yaml", "enabled: true"),
+            "recommender.yaml is enabled",
+        ),
+        (write("artifacts/models/ba_lora/answer.txt", "title: b"), "fingerprints differ"),
+        (
+            lambda project, state: shutil.rmtree(project / "artifacts/models/ba_lora"),
+            "There is nothing at",
+        ),
+    ],
+)
+def test_drift_exits_with_3(ctx, winner, project, capsys, change, said):
     promote(ctx, winner)
-    config.write_text(config.read_text().replace("2048", "64"))
+    status(ctx, ["ba"])  # does not exit
+    capsys.readouterr()
+    change(project, ctx.obj)
 
     with pytest.raises(typer.Exit) as caught:
-        status(ctx)
+        status(ctx, ["ba"])
+
     assert caught.value.exit_code == 3
-    assert "drift: max_tokens is 64, but 2048 was measured." in capsys.readouterr().out
+    told = [line for line in capsys.readouterr().out.splitlines() if "  drift: " in line]
+    assert said in told[0]
+
+
+def test_a_variable_that_overrides_exits_with_3(ctx, make_run, capsys):
+    promote(ctx, make_run("ollama:granite4"))
+    status(ctx, ["ba"])
+    ctx.obj.env["OLLAMA_BASE_URL"] = "http://gpu:11434"
+
+    with pytest.raises(typer.Exit) as caught:
+        status(ctx, ["ba"])
+
+    assert caught.value.exit_code == 3
+    assert "drift: OLLAMA_BASE_URL in the environment overrides" in capsys.readouterr().out
+
+
+def test_an_earlier_promotion_comes_back(ctx, make_model, make_run, config, capsys):
+    for name in ("one", "two"):
+        promote(ctx, make_run(f"lora:{make_model(name, answer=f'title: {name}')}", name=name))
+    capsys.readouterr()
+
+    rollback(ctx, to=1)
+
+    out = capsys.readouterr().out
+    assert out == "back to promotion 1; lora:artifacts/models/one serves ba again\n"
+    assert "models/one" in config.read_text()
+    history(ctx)
+    assert "rollback to 1" in capsys.readouterr().out.splitlines()[2]
 
 
 def test_the_pipelines_command_reads_json_and_answers_in_its_block(ctx, capsys, monkeypatch):

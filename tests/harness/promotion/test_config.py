@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from baft import DataError, Decoding, UsageError
 from baft.promotion import arm_in_service, in_service, read_config
@@ -136,6 +138,39 @@ def test_a_byte_order_mark_stays(config):
     assert after.raw.count(b"\xef\xbb\xbf") == 1
 
 
+ANCHORED = "d: &d {a: 1}\ne: *d\nf: {<<: *d, b: 2}"
+TMP = HealthCheck.function_scoped_fixture
+AROUND = st.lists(
+    st.sampled_from(["# a\tb", "", "x: 1   #\tc", "y: 'q' # z\t", "ü: ☕", ANCHORED, 'w: "a\\tb"']),
+    max_size=5,
+    unique=True,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=(TMP,))
+@given(
+    lead=AROUND,
+    tail=AROUND,
+    newline=st.sampled_from(["\n", "\r\n"]),
+    mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    is_ended=st.booleans(),
+)
+def test_every_byte_around_the_entries_stays(config, lead, tail, newline, mark, is_ended):
+    keys = {line.partition(":")[0] for line in lead}
+    tail = [line for line in tail if line.partition(":")[0] not in keys or not line]
+    entry = ["roles:", "  ba:", "    provider: ollama #\tone", "    model: 'a' # two"]
+    providers = ["providers:", "  ollama: {type: ollama}"]
+    lines = "\n".join([*lead, *entry, *tail, *providers]).split("\n")
+    raw = mark + newline.join([*lines, ""] if is_ended else lines).encode()
+    config.write_bytes(raw)
+
+    after = with_winner(read_config(config), "ba", "ollama:m", AS_EVALUATED).raw
+
+    numbers = newline.join(["    temperature: 0.7", "    max_tokens: 2048", ""]).encode()
+    rest = after.replace(b"model: 'm'", b"model: 'a'", 1).replace(numbers, b"", 1)
+    assert rest == raw
+
+
 def test_a_fine_tuned_winner_gets_a_command_provider(written, make_model):
     data = written(f"lora:{make_model()}")
 
@@ -157,8 +192,33 @@ def test_a_fine_tuned_winner_gets_a_command_provider(written, make_model):
     }
 
 
-def test_a_model_outside_the_project_keeps_its_full_path(written, tmp_path):
+def test_a_model_elsewhere_keeps_its_full_path(written, tmp_path):
     assert written(f"hf:{tmp_path}/base")["roles"]["ba"]["model"] == f"{tmp_path}/base"
+
+
+def test_the_language_model_of_a_program_is_written_from_the_files_folder(
+    written, config, plugins, make_model
+):
+    program, adapter = make_model("p", "program.json"), make_model()
+    spec = f"dspy:{program}?lm=lora:{adapter}"
+
+    data = written(spec)
+
+    model = "artifacts/models/p?lm=lora:artifacts/models/ba_lora"
+    assert data["roles"]["ba"]["model"] == model
+    text = f"roles: {{ba: {{provider: dspy_local, model: '{model}'}}}}"
+    assert serving(config, plugins, "ba", text).spec == spec
+
+
+def test_a_linked_model_is_written_by_the_name_of_its_link(
+    written, config, plugins, make_model, tmp_path
+):
+    folder = make_model()
+    folder.rename(tmp_path / "disk")
+    folder.symlink_to(tmp_path / "disk")
+    spec = absolute_spec("lora:artifacts/models/ba_lora", (config.parent,), plugins)
+
+    assert written(spec)["roles"]["ba"]["model"] == "artifacts/models/ba_lora"
 
 
 def test_an_optimized_winner_gets_its_own_provider(written, make_model):
