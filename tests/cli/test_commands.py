@@ -361,3 +361,13 @@ def _results(path):
         return 0
     finally:
         db.close()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(project):
+    """As in ``baft score … | head -1``: also where the pipe breaks at the last flush."""
+    command = [sys.executable, "-m", "baft", "score", "--predictions", "good.jsonl", "--json"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -151,7 +151,17 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("DO_NOT_TRACK", "true")  # MLflow and others report their use otherwise
     try:
-        app(to_front(given))
+        try:
+            app(to_front(given))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough; nothing is left to flush at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.DONE)
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # Typer saw the same, earlier
+            sys.exit(Exit.DONE)
+        raise
     except BaftError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
