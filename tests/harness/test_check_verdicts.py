@@ -1,4 +1,4 @@
-"""Every promise of a gate rule and of a reporter that the contract checks know, and what breaks it."""
+"""Every promise of a gate rule and a reporter that the checks know, and what breaks it."""
 
 from __future__ import annotations
 
