@@ -123,7 +123,7 @@ def promote(
             host=by.host,
             forced=decision.verdict == "keep",
             policy=to_data(decision.policy or manifest.policy),
-            decision=replace(decision, considered={}, policy=None, power=None, losses={}),
+            decision=_of_the_winner(decision),
             decoding=manifest.decoding,
         )
         ledger.commit(record, before.path, after.raw)
@@ -157,6 +157,11 @@ def _winner(manifest: Manifest, decision: Decision) -> ArmManifest:
         f"The decision names the arm {decision.candidate!r}, which the run does not have.",
         "Take it again with `baft decide`.",
     )
+
+
+def _of_the_winner(decision: Decision) -> Decision:
+    """What is recorded of it: the run keeps the rest, and the policy has its own place."""
+    return replace(decision, considered={}, policy=None, power=None, losses={}, next_steps=())
 
 
 def _check_unchanged(read: Config) -> None:

@@ -203,11 +203,13 @@ def test_promotions_are_listed_the_last_first(browser, project):
     records = [
         Promotion(action="promote", arm="tuned", date="2026-01-01T00:00:00+00:00", **given),
         Promotion(action="rollback", arm="1", date="2026-01-02T00:00:00+00:00", **given),
+        Promotion(action="rollback", arm="x", to=7, date="2026-01-03T00:00:00+00:00", **given),
     ]
     lines = "".join(to_json(record, indent=None) + "\n" for record in records)
     (folder / "promotions.jsonl").write_text(lines)
     answer = browser.get("/")
     assert_harmless(answer)
+    assert answer.text.index("back to promotion 7") < answer.text.index("promotion 1 taken back")
     assert answer.text.index("promotion 1 taken back") < answer.text.index("<b>tuned</b> promoted")
     assert [path.name for path in folder.iterdir()] == ["promotions.jsonl"]
 
