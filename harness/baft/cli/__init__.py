@@ -23,6 +23,7 @@ from . import (
     export,
     history,
     init,
+    new,
     optimize,
     plugins,
     promote,
@@ -85,6 +86,7 @@ app.command("plugins")(plugins.plugins)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
+app.add_typer(new.app, name="new")
 
 
 def _version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ The fake servers need aiohttp, and load it when they start.
 
 from __future__ import annotations
 
+from ..loader import load_plugins
 from .answers import Answer, Asked, Fault, failing_first
 from .check_backends import check_backend
 from .check_roles import check_metric, check_role
@@ -32,6 +33,7 @@ __all__ = [
     "check_rule",
     "check_trainer",
     "failing_first",
+    "load_plugins",
     "prompt_of",
     "sample_decision",
     "sample_report",
