@@ -76,7 +76,7 @@ class Ledger:
         write_atomic(self._pending, to_json(record) + "\n")
         try:
             if record.sha256_before != record.sha256_after:
-                replace_bytes(config, raw)
+                replace_bytes(config, raw, was=record.sha256_before)
         except DataError:
             self._pending.unlink()
             raise
@@ -149,16 +149,30 @@ def check_writable(path: Path) -> None:
         )
 
 
-def replace_bytes(path: Path, raw: bytes, like: Path | None = None) -> None:
+def check_unchanged(path: Path, sha256: str) -> None:
+    """Refuse to replace bytes that were never read.
+
+    Raises:
+        DataError: the file does not have that hash any more.
+    """
+    if not path.is_file() or _sha256(path) != sha256:
+        raise DataError(f"{path} was changed by someone else since it was read.", "Try again.")
+
+
+def replace_bytes(
+    path: Path, raw: bytes, like: Path | None = None, *, was: str | None = None
+) -> None:
     """Replace a file's bytes so that it is whole at any moment; keeps mode and owner.
 
     Args:
         path: the file, no symbolic link.
         raw: its new bytes.
         like: the file whose mode and owner are taken; default ``path`` itself.
+        was: hash of the bytes it must still have at the last moment.
 
     Raises:
-        DataError: it is read-only, the disk is full, or the folder cannot be written.
+        DataError: it is read-only, the disk is full, the folder cannot be written, or someone who
+            knows nothing of our lock changed it meanwhile.
     """
     if like is None:
         check_writable(path)
@@ -175,6 +189,8 @@ def replace_bytes(path: Path, raw: bytes, like: Path | None = None) -> None:
                     os.chown(temporary, status.st_uid, status.st_gid)
                 os.chmod(temporary, status.st_mode & 0o7777)
                 os.fsync(stream.fileno())
+            if was is not None:
+                check_unchanged(path, was)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):

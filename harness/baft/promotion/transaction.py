@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import DataError, UsageError
 from ..records import Promotion
-from ..store import RunStore, file_sha256
+from ..store import RunStore
 from ..store.codec import to_data
 from .config import InService, absolute_spec, in_service, portable_spec, read_config
-from .ledger import Ledger, check_writable
+from .ledger import Ledger, check_unchanged, check_writable
 from .servability import Servability, check_servable, is_replay
 from .winner import with_winner
 
@@ -106,7 +106,7 @@ def promote(
     with ledger.locked():
         backup = ledger.back_up(before.raw, before.path)
         ledger.back_up(after.raw, before.path)  # what `baft rollback --to` restores
-        _check_unchanged(before)
+        check_unchanged(before.path, before.sha256)
         record = Promotion(
             action="promote",
             role=manifest.role,
@@ -162,11 +162,6 @@ def _winner(manifest: Manifest, decision: Decision) -> ArmManifest:
 def _of_the_winner(decision: Decision) -> Decision:
     """What is recorded of it: the run keeps the rest, and the policy has its own place."""
     return replace(decision, considered={}, policy=None, power=None, losses={}, next_steps=())
-
-
-def _check_unchanged(read: Config) -> None:
-    if not read.path.is_file() or file_sha256(read.path) != read.sha256:
-        raise DataError(f"{read.path} was changed by someone else since it was read.", "Try again.")
 
 
 def unified_diff(before: Config, after: Config) -> str:

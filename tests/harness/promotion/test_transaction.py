@@ -181,6 +181,23 @@ def test_a_file_that_changes_meanwhile_is_left_alone(adopt, winner, config, proj
     assert history(project) == []
 
 
+def test_an_edit_at_the_last_moment_is_not_lost(adopt, winner, config, project, monkeypatch):
+    chmod = os.chmod
+
+    def edited(path, mode):
+        if os.path.basename(path).startswith(".config.yaml."):
+            config.write_text("# mine\n" + CONFIG)
+        chmod(path, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "chmod", edited)
+        with pytest.raises(DataError, match="changed by someone else since it was read"):
+            adopt(winner)
+    assert config.read_text() == "# mine\n" + CONFIG
+    assert history(project) == []
+    assert [path.name for path in project.iterdir() if path.name.startswith(".")] == []
+
+
 def test_a_read_only_file_is_refused(adopt, winner, config, project):
     config.chmod(0o444)
 
