@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common import POLICY, RULE, Exit, State, parse_share, state
-from .running import anchored, asked_for, finish, start
+from .running import anchored, asked_for, finish, measured_by, start
 from .running import resume as reopen
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def compare(
             sealed=str(sealed) if sealed is not None else None,
             sealed_sha256="" if sealed is not None else None,
             role=role,
-            metric=metric,
+            **measured_by(here, frozen, role, metric),
             extraction=extraction,
             incumbent=incumbent,
             temperature=temperature,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .common import Exit, state
-from .running import anchored, asked_for, finish, start
+from .running import anchored, asked_for, finish, measured_by, start
 
 
 def evaluate(
@@ -60,12 +60,14 @@ def evaluate(
     except UsageError:  # no benchmark of the role's name
         if dataset is None:
             raise
+        own = here.plugins.metric(here.plugins.role(role).metric)
         frozen = Benchmark(
             name=role,
             version=1,
             role=role,
             dataset=str(dataset),
-            metric=metric or here.plugins.role(role).metric,
+            metric=own.name,
+            metric_version=own.version,
             decoding=Decoding(),
             policy=Policy(),
         )
@@ -74,7 +76,7 @@ def evaluate(
         incumbent="model",
         dataset=str(dataset) if dataset is not None else None,
         dataset_sha256="" if dataset is not None else None,
-        metric=metric,
+        **measured_by(here, frozen, role, metric),
         extraction=extraction,
         temperature=temperature,
         max_tokens=max_tokens,

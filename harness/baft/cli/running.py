@@ -73,6 +73,17 @@ def anchored(benchmark: Benchmark) -> Benchmark:
     )
 
 
+def measured_by(
+    here: State, frozen: Benchmark, role: str | None, metric: str | None
+) -> dict[str, Any]:
+    """Metric and version where another one is meant: the one named, or another role's own."""
+    if metric is None and role is not None and role != frozen.role:
+        metric = here.plugins.role(role).metric
+    if metric is None or metric == frozen.metric:
+        return {}
+    return {"metric": metric, "metric_version": here.plugins.metric(metric).version}
+
+
 def start(here: State, benchmark: Benchmark, asked: Asked, output: Path | None) -> Prepared:
     """Open everything and create the run."""
     from ..comparison import prepare
