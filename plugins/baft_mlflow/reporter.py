@@ -158,10 +158,10 @@ def _metrics(arm: baft.ArmReport) -> dict[str, float | None]:
 def _key(name: str) -> str:
     """A name as MLflow takes it.
 
-    >>> _key("pass rate (0.8)")
-    'pass rate _0.8_'
+    >>> _key("pass rate (0.8)"), _key("../x")
+    ('pass rate _0.8_', '__x')
     """
-    return re.sub(r"[^\w. -]", "_", name, flags=re.ASCII)
+    return re.sub(r"^\.+|[^\w. -]", "_", name, flags=re.ASCII)
 
 
 def _quoted(text: str) -> str:
