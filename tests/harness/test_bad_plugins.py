@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import signal
+
 import pytest
 
 from baft import DataError, UsageError
+from baft.executors import watching
 
 BACKEND = """
 import asyncio, sys, time
@@ -78,6 +82,23 @@ def test_a_backend_that_fails_gets_failures_and_the_others_their_scores(
     assert all(said in reason for reason in bad.failed.values())
     assert outcome.report.arm("new").summary.n == 6
     assert any(problem.startswith("bad has no scored example") for problem in outcome.problems)
+
+
+def test_a_backend_that_blocks_everything_is_broken_off_and_told_where(
+    install, compare, monkeypatch
+):
+    monkeypatch.setattr(watching, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(watching, "BEAT_S", 0.05)
+    install("bad", backend("time.sleep(1000)"))
+    before = signal.getsignal(signal.SIGUSR1)
+    outcome, _ = compare(bad="own:x", timeout_s=0.1)
+    assert outcome.report.arm("new").summary.n == 6
+    assert outcome.report.arm("bad").scores == {}
+    said = next(problem for problem in outcome.problems if "stopped answering" in problem)
+    assert "own:x blocked everything else for 0.3 s, at " in said
+    assert re.search(r"bad_module.py:\d+", said)
+    assert "asyncio.to_thread" in said
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 @pytest.mark.parametrize(

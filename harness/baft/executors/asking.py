@@ -11,6 +11,7 @@ from ..errors import BackendError
 from ..loader import describe
 from ..protocols import Outcome
 from ..records import Failure, Generation
+from .watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,9 +55,10 @@ async def ask_here(
             await _ask(batch, backend, decoding, limits, deliver)
 
     width = backend.max_concurrency or limits.concurrency
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(width, len(ordered)) or 1):
-            group.create_task(worker())
+    with watched(backend.spec, limits.timeout_s, _ask.__code__):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(width, len(ordered)) or 1):
+                group.create_task(worker())
 
 
 def _slices(prompts: list[Prompt], size: int) -> Iterator[list[Prompt]]:
