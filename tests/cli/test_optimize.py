@@ -316,7 +316,7 @@ def test_the_program_renders_the_prompt_it_was_chosen_with(project, train, baft)
 
 def test_a_local_model(project, train, baft):
     pytest.importorskip("torch")
-    from tiny_mistral import make_tiny_mistral
+    from baft.testing import make_tiny_mistral
 
     make_tiny_mistral(project / "tiny", max_position_embeddings=8192)
     code, _, err = baft("optimize", "--train", "train.jsonl", "--lm", "hf:tiny", "--output", "out",

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from baft.loader import load_plugins
-from baft.testing import FakeOllama, check_backend, check_reporter, check_trainer, prompt_of
+from baft.testing import (
+    FakeOllama,
+    check_backend,
+    check_reporter,
+    check_trainer,
+    make_tiny_mistral,
+    prompt_of,
+)
 
 PLUGINS = load_plugins()
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
@@ -19,8 +26,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     pytest.importorskip("torch")
-    from tiny_mistral import make_tiny_mistral
-
     return make_tiny_mistral(tmp_path_factory.mktemp("models") / "tiny")
 
 
@@ -29,8 +34,6 @@ def local(spec):
 
 
 def test_backend_hf(base, tmp_path):
-    from tiny_mistral import make_tiny_mistral
-
     other = make_tiny_mistral(tmp_path / "other", seed=1)
     check_backend(
         lambda: local(f"hf:{base}"),

@@ -41,7 +41,7 @@ def test_what_a_page_says_can_be_done(page, tmp_path):
     if "ollama" not in pages.of_page(page):
         pages.run(page, tmp_path, **installing)
         return
-    from tiny_mistral import make_tiny_mistral
+    from baft.testing import make_tiny_mistral
 
     weights = make_tiny_mistral(tmp_path / ".weights", max_position_embeddings=8192)
     with FakeOllama("title: Nothing") as server:

@@ -16,11 +16,11 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
 import baft
+from baft.testing import make_tiny_mistral
 from baft_lora import baft_recognise_path, loading, sources
 from baft_lora.backend import LocalBackend
 from baft_lora.rendering import prompt_ids
 from baft_lora.sampling import Draw, _pick, decode
-from tiny_mistral import make_tiny_mistral
 
 CONCEPTS = ("a bakery", "a map of quiet streets for cyclists", "x", "tides and boats " * 4)
 

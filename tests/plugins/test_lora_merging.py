@@ -17,9 +17,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 import baft
+from baft.testing.tiny_mistral import TEMPLATE, make_tiny_mistral
 from baft_lora import loading, merging
 from baft_lora.backend import LocalBackend
-from tiny_mistral import TEMPLATE, make_tiny_mistral
 
 ROOT = Path(__file__).parents[2]
 POCKET = ROOT / "artifacts" / "finetuning" / "pocket-ba-lora"
@@ -250,9 +250,8 @@ def test_real_prompts_are_checked_too(tmp_path):
         form(tmp_path, trims, real=prompt("Hi", "Yes?", "No"))
 
 
-def test_a_model_that_names_no_end_is_refused(tmp_path):
+def test_a_model_that_names_no_end_is_refused(base):
     from baft_lora.chatform import chat_form
-    from tiny_mistral import byte_tokenizer
 
     with pytest.raises(baft.UsageError, match="no token that ends"):
-        chat_form(byte_tokenizer(), frozenset(), None)
+        chat_form(loading.load_tokenizer(base), frozenset(), None)

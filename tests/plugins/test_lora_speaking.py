@@ -11,11 +11,11 @@ pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 import baft
+from baft.testing import make_tiny_mistral
 from baft_lora.backend import LocalBackend
 from baft_lora.loading import load_tokenizer
 from baft_lora.rendering import answer_text
 from baft_lora.speaking import Speaker
-from tiny_mistral import make_tiny_mistral
 
 TEXTS = (
     "title: A shop\ndescription: Sells tea.\n- {id: FR001}\n",

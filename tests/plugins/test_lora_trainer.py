@@ -14,13 +14,13 @@ pytest.importorskip("peft")
 from safetensors.torch import load_file, save_file
 
 import baft
+from baft.testing import make_tiny_mistral
 from baft_lora import loading, sources
 from baft_lora.backend import LocalBackend
 from baft_lora.options import Options
 from baft_lora.rendering import prompt_ids
 from baft_lora.run import IGNORED, collate
 from baft_lora.trainer import LoraTrainer, lessons
-from tiny_mistral import make_tiny_mistral
 
 
 class Echo:

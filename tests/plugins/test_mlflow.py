@@ -220,7 +220,7 @@ def test_a_promotion_names_the_champion_and_a_rollback_takes_it_back(compared, c
     assert len(client.search_model_versions("name='baft-ba'")) == 2
     told(action="rollback", fingerprint="", spec="", arm="1")
     assert client.get_registered_model("baft-ba").aliases == {}
-    told(action="rollback", role="qa", fingerprint="f2")
+    told(action="rollback", role="qa", fingerprint="f2", arm="1")
     assert not client.search_registered_models("name='baft-qa'")
 
 

@@ -17,6 +17,7 @@ from .fake_ollama import FakeOllama
 from .fake_openai import FakeOpenAI
 from .promises import prompt_of
 from .samples import sample_decision, sample_report
+from .tiny_mistral import make_tiny_mistral
 
 __all__ = [
     "Answer",
@@ -34,6 +35,7 @@ __all__ = [
     "check_trainer",
     "failing_first",
     "load_plugins",
+    "make_tiny_mistral",
     "prompt_of",
     "sample_decision",
     "sample_report",
