@@ -21,6 +21,7 @@ from .executors import ask_here
 from .loader import describe, load_plugins, off_stdout
 from .records import Example, Failure, Generation, Score, Scored
 from .store.replays import replay_rows
+from .store.runs import Sittings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -66,6 +67,10 @@ class Progress:
     failed: int = 0
     retried: int = 0
     cached: int = 0
+    before: int = 0
+    """Of the done, those that earlier sittings left."""
+    peak_memory_bytes: int | None = None
+    """Most memory that a process computing the model held; None for servers."""
     tokens: int = 0
     """Completion tokens of answers that were asked for."""
     started: float = field(default_factory=time.monotonic)
@@ -74,6 +79,13 @@ class Progress:
     def tokens_per_s(self) -> float:
         """Completion tokens by second since the arm started."""
         return self.tokens / max(time.monotonic() - self.started, 1e-9)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the arm is done, at its pace so far; None where nothing tells."""
+        new = self.done - self.before
+        left = self.total - self.done
+        return left * (time.monotonic() - self.started) / new if new > 0 and left > 0 else None
 
 
 async def run_arm(
@@ -107,6 +119,7 @@ async def run_arm(
     started = time.monotonic()
     finished = store.finished(arm)
     progress = Progress(arm=arm, total=len(job.examples) * job.repeats, done=len(finished))
+    progress.before = progress.done
     observe(progress)
     writer = _Writer(arm, job, store, pool, progress, observe, scored, cache)
     try:
@@ -114,7 +127,10 @@ async def run_arm(
             await _run_repeat(repeat, backend, ask, job, store, writer, finished)
     finally:
         await writer.drain()
-        store.add_wall(arm, time.monotonic() - started)
+        took = time.monotonic() - started
+        peak = progress.peak_memory_bytes
+        sitting = Sittings(wall_s=took, retried=progress.retried, peak_memory_bytes=peak)
+        store.add_sitting(arm, sitting)
         log.info(
             "%s: %d of %d done, %d failed, %d tries again, %d from the cache, %d tokens in %.2f s",
             *(arm, progress.done, progress.total, progress.failed, progress.retried),
@@ -192,6 +208,9 @@ class _Writer:
     async def deliver(self, repeat: int, decoding: Decoding, outcome: Outcome) -> None:
         """Take what was asked for: commit it, leave it to later runs."""
         self.progress.retried += outcome.retried
+        if outcome.peak_memory_bytes is not None:
+            most = self.progress.peak_memory_bytes or 0
+            self.progress.peak_memory_bytes = max(most, outcome.peak_memory_bytes)
         self._log(repeat, outcome)
         self._repeat = repeat
         if outcome.failure is not None:

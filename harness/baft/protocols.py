@@ -225,6 +225,8 @@ class Outcome:
     failure: Failure | None = None
     retried: int = 0
     """Further tries that it took."""
+    peak_memory_bytes: int | None = None
+    """Most memory so far of the process that computes the model; None where it is a server's."""
 
 
 class Deliver(Protocol):

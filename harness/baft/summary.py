@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .protocols import Metric
     from .records import ArmManifest, Audit, Example, Looks, Manifest, PairedTest
     from .store.lineage import Source
-    from .store.runs import RunStore, ScoreRow
+    from .store.runs import RunStore, ScoreRow, Sittings
 
 TAG_LENGTH = 80
 """Longer values of a tag are prose and group nothing."""
@@ -144,7 +144,7 @@ def _arm_report(
             mean_other=stats.mean(others) if others else None,
             n=parsed,
         ),
-        usage=_usage(rows, latencies, store.wall_s(arm.name), store.cached(arm.name)),
+        usage=_usage(rows, latencies, store.sittings(arm.name), store.cached(arm.name)),
         audit=_audit(store, arm.name, metric, examples, scores, sources),
         selected_on=selected_on(list(examples.values()), manifest.dataset_sha256, sources),
     )
@@ -153,23 +153,28 @@ def _arm_report(
 def _usage(
     rows: Sequence[ScoreRow],
     latencies: Sequence[float],
-    wall_s: float,
+    took: Sittings,
     cached: tuple[int, int],
 ) -> Usage:
     completion = sum(row.completion_tokens or 0 for row in rows)
     answered = [row for row in rows if row.finish_reason is not None]
     made = completion - cached[1]
+    first = [row.first_token_s for row in rows if row.first_token_s is not None]
     counted = bool(answered) and all(row.completion_tokens is not None for row in answered)
     return Usage(
         prompt_tokens=sum(row.prompt_tokens or 0 for row in rows),
         completion_tokens=completion,
         latency_p50_s=stats.percentile(latencies, 0.5),
         latency_p95_s=stats.percentile(latencies, 0.95),
-        tokens_per_s=made / wall_s if made > 0 and wall_s else None,
-        wall_s=wall_s,
+        tokens_per_s=made / took.wall_s if made > 0 and took.wall_s else None,
+        wall_s=took.wall_s,
         truncated=sum(row.finish_reason == "length" for row in rows),
         cached=cached[0],
         tokens_per_example=completion / len(answered) if counted else None,
+        first_token_p50_s=stats.percentile(first, 0.5),
+        first_token_p95_s=stats.percentile(first, 0.95),
+        retried=took.retried,
+        peak_memory_bytes=took.peak_memory_bytes,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from baft.errors import DataError
 from baft.store import RunReader, RunStore, read_manifest
+from baft.store.runs import Sittings
 
 from .reports import sample
 
@@ -61,7 +62,7 @@ def test_a_run_is_read_while_it_is_written(tmp_path):
 def test_reading_cannot_write(tmp_path):
     sample.write_run(tmp_path / "run").close()
     with RunReader.reading(tmp_path / "run") as store, pytest.raises(DataError, match="readonly"):
-        store.add_wall("baseline", 1.0)
+        store.add_sitting("baseline", Sittings(wall_s=1.0))
 
 
 def test_broken_stores_are_clear_errors(tmp_path):

@@ -28,6 +28,7 @@ from baft.store.benchmarks import Benchmark, check_dataset, read_benchmark
 from baft.store.codec import from_data, read_json, to_data, to_json
 from baft.store.files import write_atomic_with
 from baft.store.reading import RunReader
+from baft.store.runs import Sittings
 
 # --- datasets ---
 
@@ -303,17 +304,26 @@ def test_a_store_of_before_gets_what_it_lacks(tmp_path, make_manifest):
     with sqlite3.connect(tmp_path / "run" / "run.db") as db:
         db.executescript(
             "ALTER TABLE generations DROP COLUMN prompt_sha256; PRAGMA user_version=1;"
+            "ALTER TABLE generations DROP COLUMN first_token_s;"
+            "ALTER TABLE arm_times DROP COLUMN retried;"
+            "ALTER TABLE arm_times DROP COLUMN peak_memory_bytes;"
+            "INSERT INTO arm_times VALUES ('baseline', 2.5);"
             "INSERT INTO generations VALUES ('baseline','x',0,'old',NULL,'stop',1,2,0.5,NULL,NULL)"
         )
     db.close()
     with RunReader.reading(tmp_path / "run") as reader:
         assert [g.prompt_sha256 for g in reader.unscored("baseline", 0)] == [None]
+        assert reader.sittings("baseline") == Sittings(wall_s=2.5)
+        assert list(reader.score_rows("baseline")) == []
     store = RunStore.open(tmp_path / "run")
-    new = Generation(example_id="y", text="new", prompt_sha256="a1")
+    new = Generation(example_id="y", text="new", prompt_sha256="a1", first_token_s=0.25)
     store.add_generations("baseline", 0, [new])
     old, again = store.unscored("baseline", 0)
     assert (old.text, old.latency_s, old.prompt_sha256) == ("old", 0.5, None)
     assert again == new
+    store.add_sitting("baseline", Sittings(wall_s=1.5, retried=2, peak_memory_bytes=7))
+    store.add_sitting("baseline", Sittings(wall_s=1.0, retried=1, peak_memory_bytes=5))
+    assert store.sittings("baseline") == Sittings(wall_s=5.0, retried=3, peak_memory_bytes=7)
 
 
 def test_a_run_is_not_overwritten(tmp_path, make_manifest):

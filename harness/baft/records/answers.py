@@ -37,6 +37,8 @@ class Generation:
     """Tokens of the answer, if the backend counts them."""
     latency_s: float | None = None
     """Seconds from request to full answer; a batch's time is shared out among its members."""
+    first_token_s: float | None = None
+    """Seconds from request to the first piece of the answer, where it was streamed."""
     sent: tuple[Message, ...] | None = None
     """What was really sent, where it is not the prompt's messages."""
     notes: tuple[str, ...] = ()

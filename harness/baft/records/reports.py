@@ -71,6 +71,13 @@ class Usage:
     """Answers found in the generation cache; the others were asked for."""
     tokens_per_example: float | None = None
     """Mean completion tokens of one answer; None where any answer's were not counted."""
+    first_token_p50_s: float | None = None
+    """Seconds to the first piece of an answer; None where nothing was streamed."""
+    first_token_p95_s: float | None = None
+    retried: int = 0
+    """Further tries that answers and failures took."""
+    peak_memory_bytes: int | None = None
+    """Most memory that a process computing the model held; None for servers, who do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

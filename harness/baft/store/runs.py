@@ -34,8 +34,18 @@ from .files import write_atomic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-SCHEMA_VERSION = 2
-"""1 knew no hash of a prompt's tokens."""
+SCHEMA_VERSION = 3
+"""1 knew no hash of a prompt's tokens; 2 no first token, no tries again and no memory."""
+
+_ADDED = {
+    1: ("ALTER TABLE generations ADD COLUMN prompt_sha256 TEXT",),
+    2: (
+        "ALTER TABLE generations ADD COLUMN first_token_s REAL",
+        "ALTER TABLE arm_times ADD COLUMN retried INTEGER",
+        "ALTER TABLE arm_times ADD COLUMN peak_memory_bytes INTEGER",
+    ),
+}
+"""What each version of a store lacks to become the next one."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS examples (
@@ -46,7 +56,7 @@ CREATE TABLE IF NOT EXISTS generations (
     arm TEXT NOT NULL, example_id TEXT NOT NULL, repeat INTEGER NOT NULL,
     text TEXT NOT NULL, fields TEXT, finish_reason TEXT NOT NULL,
     prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL, sent TEXT, notes TEXT,
-    prompt_sha256 TEXT,
+    prompt_sha256 TEXT, first_token_s REAL,
     PRIMARY KEY (arm, example_id, repeat)
 );
 CREATE TABLE IF NOT EXISTS results (
@@ -55,7 +65,9 @@ CREATE TABLE IF NOT EXISTS results (
     failure_stage TEXT, failure_reason TEXT, attempts INTEGER,
     PRIMARY KEY (arm, example_id, repeat)
 );
-CREATE TABLE IF NOT EXISTS arm_times (arm TEXT NOT NULL, wall_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS arm_times (
+    arm TEXT NOT NULL, wall_s REAL NOT NULL, retried INTEGER, peak_memory_bytes INTEGER
+);
 CREATE TABLE IF NOT EXISTS arm_cached (arm TEXT NOT NULL, answers INTEGER NOT NULL, tokens INTEGER);
 """
 
@@ -76,6 +88,17 @@ class ScoreRow:
     prompt_tokens: int | None
     completion_tokens: int | None
     latency_s: float | None
+    first_token_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sittings:
+    """What an arm took over all its sittings."""
+
+    wall_s: float = 0.0
+    retried: int = 0
+    peak_memory_bytes: int | None = None
+    """None where no process of ours computed the model."""
 
 
 def new_run_id(benchmark: str) -> str:
@@ -180,6 +203,7 @@ class RunStore:
                 _dump([[m.role, m.content] for m in g.sent]) if g.sent is not None else None,
                 _dump(g.notes) if g.notes else None,
                 g.prompt_sha256,
+                g.first_token_s,
             )
             for g in generations
         )
@@ -201,18 +225,41 @@ class RunStore:
         )
         marks = ",".join("?" * 11)
         with self._writing() as db:
-            db.executemany(f"INSERT OR REPLACE INTO generations VALUES ({marks},?)", answers)
+            db.executemany(f"INSERT OR REPLACE INTO generations VALUES ({marks},?,?)", answers)
             db.executemany(f"INSERT OR REPLACE INTO results VALUES ({marks})", outcomes)
 
-    def add_wall(self, arm: str, wall_s: float) -> None:
-        """Add to the seconds that an arm took."""
+    def add_sitting(self, arm: str, sitting: Sittings) -> None:
+        """Add to what an arm took."""
+        row = (arm, sitting.wall_s, sitting.retried, sitting.peak_memory_bytes)
         with self._writing() as db:
-            db.execute("INSERT INTO arm_times VALUES (?,?)", (arm, wall_s))
+            db.execute("INSERT INTO arm_times VALUES (?,?,?,?)", row)
 
-    def wall_s(self, arm: str) -> float:
-        """Seconds an arm took, over all its sittings."""
-        row = self._db.execute("SELECT SUM(wall_s) FROM arm_times WHERE arm = ?", (arm,)).fetchone()
-        return float(row[0] or 0.0)
+    def sittings(self, arm: str) -> Sittings:
+        """What an arm took."""
+        further = ("retried", "peak_memory_bytes")
+        known = (name if self._knows("arm_times", name) else "NULL" for name in further)
+        retried, peak = known
+        wall_s, again, most = self._db.execute(
+            f"SELECT SUM(wall_s), SUM({retried}), MAX({peak}) FROM arm_times WHERE arm = ?", (arm,)
+        ).fetchone()
+        return Sittings(
+            wall_s=float(wall_s or 0.0), retried=int(again or 0), peak_memory_bytes=most
+        )
+
+    def _knows(self, table: str, column: str) -> bool:
+        """Whether there is such a column; a store of before, opened for reading, stays as it is."""
+        query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+        return self._db.execute(query, (table, column)).fetchone() is not None
+
+    def notes(self, arm: str) -> Iterator[tuple[tuple[str, ...], int]]:
+        """What backends noted on an arm's answers, and on how many of them."""
+        rows = self._db.execute(
+            "SELECT notes, COUNT(*) FROM generations WHERE arm = ? AND notes IS NOT NULL "
+            "GROUP BY notes ORDER BY MIN(rowid)",
+            (arm,),
+        )
+        for text, count in rows:
+            yield tuple(json.loads(text)), count
 
     def add_cached(self, arm: str, generations: Sequence[Generation]) -> None:
         """Count answers of an arm that came from the cache, with their completion tokens."""
@@ -263,10 +310,11 @@ class RunStore:
 
     def score_rows(self, arm: str) -> Iterator[ScoreRow]:
         """The numbers of an arm's results, in order of examples and repeats."""
+        first = "g.first_token_s" if self._knows("generations", "first_token_s") else "NULL"
         rows = self._db.execute(
             "SELECT r.example_id, r.repeat, r.value, r.components, r.other_score, r.validity, "
             "r.failure_stage, r.failure_reason, g.finish_reason, g.prompt_tokens, "
-            "g.completion_tokens, g.latency_s FROM examples e JOIN results r ON "
+            f"g.completion_tokens, g.latency_s, {first} FROM examples e JOIN results r ON "
             "r.example_id = e.id AND r.arm = ? LEFT JOIN generations g ON g.arm = r.arm AND "
             "g.example_id = r.example_id AND g.repeat = r.repeat ORDER BY e.position, r.repeat",
             (arm,),
@@ -284,6 +332,7 @@ class RunStore:
                 prompt_tokens=row[9],
                 completion_tokens=row[10],
                 latency_s=row[11],
+                first_token_s=row[12],
             )
 
     def results(self, arm: str, example_id: str | None = None) -> Iterator[Scored]:
@@ -326,13 +375,14 @@ def _connect(folder: Path) -> sqlite3.Connection:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;"
         )
         found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, 1, SCHEMA_VERSION):
+        if found not in (0, *_ADDED, SCHEMA_VERSION):
             raise DataError(
                 f"{path} was written by another version of baft (store version {found}).",
                 "Read it with that version.",
             )
-        if found == 1:
-            db.execute("ALTER TABLE generations ADD COLUMN prompt_sha256 TEXT")
+        for version in _ADDED if found else ():
+            for statement in _ADDED[version] if version >= found else ():
+                db.execute(statement)
         db.executescript(f"{_SCHEMA} PRAGMA user_version={SCHEMA_VERSION};")
     except sqlite3.Error as error:
         raise DataError(f"{path} cannot be opened: {error}.", "Is the disk full?") from error
@@ -375,6 +425,7 @@ def _generation(row: Sequence[Any]) -> Generation:
         sent=_messages(row[9]) if row[9] is not None else None,
         notes=tuple(json.loads(row[10])) if row[10] is not None else (),
         prompt_sha256=row[11] if len(row) > 11 else None,  # a reader leaves old stores as they are
+        first_token_s=row[12] if len(row) > 12 else None,
     )
 
 

@@ -32,6 +32,7 @@ from baft.records import (
 )
 from baft.stats import compare, summarise
 from baft.store import RunStore
+from baft.store.runs import Sittings
 
 ARMS = ("baseline", "optimized", "finetuned")
 PARTS = {
@@ -84,7 +85,7 @@ def write_run(
             results = [result(e, i, place, repeat) for i, e in enumerate(examples)]
             store.add_generations(arm, repeat, [r.generation for r in results if r.generation])
             store.add_results(arm, results)
-        store.add_wall(arm, 41.5)
+        store.add_sitting(arm, Sittings(wall_s=41.5))
     return store
 
 
