@@ -69,7 +69,6 @@ def backend(generate="return []", *, fingerprint="'own'", facts="{}", close="pas
         ),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("sys.exit(0)", "SystemExit: 0"),
-        ("await asyncio.sleep(1000)", "No answer within 0.05 s"),
     ],
 )
 def test_a_backend_that_fails_gets_failures_and_the_others_their_scores(
@@ -82,6 +81,15 @@ def test_a_backend_that_fails_gets_failures_and_the_others_their_scores(
     assert all(said in reason for reason in bad.failed.values())
     assert outcome.report.arm("new").summary.n == 6
     assert any(problem.startswith("bad has no scored example") for problem in outcome.problems)
+
+
+def test_a_backend_that_never_answers_stops_its_arm_and_no_other(install, compare):
+    install("bad", backend("await asyncio.sleep(1000)"))
+    outcome, _ = compare(bad="own:x", timeout_s=0.05)
+    assert outcome.report.arm("bad").scores == {}
+    assert outcome.report.arm("new").summary.n == 6
+    said = "bad stopped answering: 6 requests in a row failed: No answer within 0.05 s."
+    assert any(problem.startswith(said) for problem in outcome.problems)
 
 
 def test_a_backend_that_blocks_everything_is_broken_off_and_told_where(

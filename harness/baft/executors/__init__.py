@@ -6,10 +6,11 @@ writer wherever its answers come from.
 
 from __future__ import annotations
 
-from .asking import ArmGone, ask_here
-from .isolated import IsolatedExecutor, runs_in_process
+from .asking import ask_here
+from .breaker import ArmGone
+from .isolated import IsolatedExecutor
 from .local import LocalExecutor
-from .worker import Worker, parcel_of
+from .worker import Worker, parcel_of, runs_in_process
 
 __all__ = [
     "ArmGone",

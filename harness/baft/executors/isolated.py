@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BaftError
-from .asking import ArmGone
+from .breaker import ArmGone
 from .worker import Worker, parcel_of
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 JOIN_S = 5.0
 """Seconds that the process gets to end by itself."""
-
-
-def runs_in_process(config: Mapping[str, Any]) -> bool:
-    """Whether a model, or the one under it, computes in the process that asks it."""
-    under = config.get("lm")
-    return bool(config.get("in_process")) or (isinstance(under, dict) and runs_in_process(under))
 
 
 class IsolatedExecutor:

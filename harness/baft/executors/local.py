@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..hookspecs import hookimpl
 from .asking import ask_here
-from .isolated import IsolatedExecutor, runs_in_process
+from .isolated import IsolatedExecutor
+from .worker import runs_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError, BaftError, DataError
 from ..loader import describe, load_plugins
+from . import memory
 from .asking import ask_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..loader import Plugins
-    from ..protocols import Backend, Context, Deliver, Work
+    from ..protocols import Backend, Context, Deliver, Outcome, Work
 
 SENT = ("spec", "fingerprint", "prompts", "decoding", "limits", "surroundings")
+
+
+def runs_in_process(config: Mapping[str, Any]) -> bool:
+    """Whether a model, or the one under it, computes in the process that asks it."""
+    under = config.get("lm")
+    return bool(config.get("in_process")) or (isinstance(under, dict) and runs_in_process(under))
 
 
 def parcel_of(work: Work) -> dict[str, Any]:
@@ -39,12 +47,15 @@ class Worker:
         """
         if self._backend is None or self._backend.spec != parcel["spec"]:
             await self.close()
+            memory.start_anew()
             self._backend = _open(*self._context(parcel["surroundings"]), parcel["spec"])
         if self._backend.fingerprint() != parcel["fingerprint"]:
             raise DataError(
                 f"{parcel['spec']} is another model here than the one the run began with.",
                 "Start a new comparison.",
             )
+        if runs_in_process(self._backend.describe()):
+            deliver = _weighing(deliver)
         await ask_here(
             self._backend, parcel["prompts"], parcel["decoding"], parcel["limits"], deliver
         )
@@ -67,6 +78,15 @@ class Worker:
                 role=self._plugins.role(role) if role else None, **options
             )
         return self._plugins, self._contexts[key]
+
+
+def _weighing(deliver: Deliver) -> Deliver:
+    """The same, told with every outcome how much memory this process held at most."""
+
+    async def weighed(outcome: Outcome) -> None:
+        await deliver(replace(outcome, peak_memory_bytes=memory.peak_bytes()))
+
+    return weighed
 
 
 def _open(plugins: Plugins, context: Context, spec: str) -> Backend:

@@ -23,6 +23,8 @@ class Limits:
     """Further tries after a failure that another try may cure."""
     backoff_s: float = 0.5
     """First pause between tries; it doubles, with jitter."""
+    stream: bool = False
+    """Ask servers for streamed answers, to know the time to the first token."""
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
