@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from baft import BackendError, Decoding, Generation, Prompt, UsageError, did_you
 from . import server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from baft import Context
 
@@ -135,39 +135,53 @@ class OllamaBackend:
         if self._session is not None:
             await self._session.close()
 
+    async def stream(
+        self, prompt: Prompt, decoding: Decoding, heard: Callable[[str], None]
+    ) -> Generation:
+        """As ``generate`` for one prompt, telling the text while it is written.
+
+        Raises:
+            BackendError: as ``generate``.
+        """
+        started = time.perf_counter()
+        texts, thoughts = [], []
+        with _told_apart(self._url):
+            body = self._body(prompt, decoding, stream=True)
+            async with aclosing(server.stream(self._connected(), self._url, body)) as parts:
+                async for part in parts:
+                    message = part["message"]
+                    thoughts.append(message.get("thinking") or "")
+                    if piece := message.get("content") or "":
+                        texts.append(piece)
+                        heard(piece)
+            message = {"content": "".join(texts), "thinking": "".join(thoughts)}
+            return _generation({**part, "message": message}, prompt, decoding, started)
+
     async def _ask(self, prompt: Prompt, decoding: Decoding) -> Generation:
-        if self._session is None:
-            self._session = server.session(self._url, self._headers)
         started = time.perf_counter()
         with _told_apart(self._url):
-            reply = await server.ask(
-                self._session,
-                self._url,
-                {
-                    "model": self._model,
-                    "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
-                    "stream": False,
-                    "options": {
-                        "temperature": decoding.temperature,
-                        "num_predict": decoding.max_tokens,
-                        "seed": decoding.seed,
-                        "num_ctx": decoding.num_ctx,
-                    },
-                    "keep_alive": KEEP_ALIVE,
-                },
-            )
-            text = reply["message"].get("content") or ""
-            if not isinstance(text, str):
-                raise TypeError("no text")
-            return Generation(
-                example_id=prompt.example_id,
-                text=text,
-                finish_reason=FINISH.get(str(reply.get("done_reason")), "unknown"),  # type: ignore[arg-type]
-                prompt_tokens=server.count(reply.get("prompt_eval_count")),
-                completion_tokens=server.count(reply.get("eval_count")),
-                latency_s=time.perf_counter() - started,
-                notes=tuple(_notes(reply, text, decoding.num_ctx)),
-            )
+            body = self._body(prompt, decoding, stream=False)
+            reply = await server.ask(self._connected(), self._url, body)
+            return _generation(reply, prompt, decoding, started)
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = server.session(self._url, self._headers)
+        return self._session
+
+    def _body(self, prompt: Prompt, decoding: Decoding, *, stream: bool) -> dict[str, Any]:
+        return {
+            "model": self._model,
+            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            "stream": stream,
+            "options": {
+                "temperature": decoding.temperature,
+                "num_predict": decoding.max_tokens,
+                "seed": decoding.seed,
+                "num_ctx": decoding.num_ctx,
+            },
+            "keep_alive": KEEP_ALIVE,
+        }
 
     def _look(self) -> _Served:
         if self._served is None:
@@ -207,6 +221,24 @@ class OllamaBackend:
     def _check(self, response: httpx.Response) -> None:
         response.read()
         server.check(response, self._url, self._model)
+
+
+def _generation(
+    reply: Mapping[str, Any], prompt: Prompt, decoding: Decoding, started: float
+) -> Generation:
+    """A whole reply as a generation; what is missing in it raises."""
+    text = reply["message"].get("content") or ""
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    return Generation(
+        example_id=prompt.example_id,
+        text=text,
+        finish_reason=FINISH.get(str(reply.get("done_reason")), "unknown"),  # type: ignore[arg-type]
+        prompt_tokens=server.count(reply.get("prompt_eval_count")),
+        completion_tokens=server.count(reply.get("eval_count")),
+        latency_s=time.perf_counter() - started,
+        notes=tuple(_notes(reply, text, decoding.num_ctx)),
+    )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import httpx
 from baft import BackendError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 PORT = 11434
 """Ollama's own default; an address with a scheme gets that scheme's port, as in Ollama."""
@@ -109,10 +109,49 @@ async def ask(session: aiohttp.ClientSession, url: str, body: Mapping[str, Any])
     sent = json.dumps(body, ensure_ascii=False).encode()
     async with session.post(f"{url}/api/chat", data=sent) as response:
         content = await response.read()
+    _check(response, content, url, body["model"])
+    return json.loads(content)
+
+
+async def stream(
+    session: aiohttp.ClientSession, url: str, body: Mapping[str, Any]
+) -> AsyncGenerator[Any, None]:
+    """What ``/api/chat`` streams, line by line, read as JSON; the last one says ``done``.
+
+    Raises:
+        BackendError: it is an error, or the stream ends before it is done.
+        aiohttp.ClientError, OSError: the call broke.
+        ValueError, RecursionError: a line is not JSON, or the prompt no text that can be sent.
+    """
+    sent = json.dumps(body, ensure_ascii=False).encode()
+    async with session.post(f"{url}/api/chat", data=sent) as response:
+        if response.status >= 400:
+            _check(response, await response.read(), url, body["model"])
+        async for line in _lines(response):
+            _check(response, line, url, body["model"])
+            part = json.loads(line)
+            yield part
+            if part.get("done"):
+                return
+    raise BackendError(f"{url} ended its answer before it was done.", retryable=True)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The lines of a body, however long; aiohttp's own reader refuses those above 128 KiB."""
+    rest = b""
+    async for piece in response.content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+    if rest.strip():
+        yield rest
+
+
+def _check(response: aiohttp.ClientResponse, content: bytes, url: str, model: str) -> None:
     if response.status >= 400 or content.startswith(b'{"error"'):
         headers = {"retry-after": response.headers.get("retry-after", "")}
-        check(httpx.Response(response.status, headers=headers, content=content), url, body["model"])
-    return json.loads(content)
+        check(httpx.Response(response.status, headers=headers, content=content), url, model)
 
 
 def count(value: object) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,7 +17,7 @@ from baft import BackendError, Decoding, Generation, Prompt, UsageError, digest
 from . import server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from baft import Context
 
@@ -105,37 +106,45 @@ class OpenAIBackend:
         if self._session is not None:
             await self._session.close()
 
+    async def stream(
+        self, prompt: Prompt, decoding: Decoding, heard: Callable[[str], None]
+    ) -> Generation:
+        """As ``generate`` for one prompt, telling the text while it is written.
+
+        Raises:
+            BackendError: as ``generate``.
+        """
+        started = time.perf_counter()
+        parts = _Parts(heard)
+        body = {**self._body(prompt, decoding), "stream": True}
+        async with self._asked({**body, "stream_options": {"include_usage": True}}) as response:
+            with self._told_apart():
+                async for event in server.events(response):
+                    parts.add(self._read(event))
+        if parts.finish_reason is None:
+            raise BackendError(f"{self._url} ended its answer before it was done.", retryable=True)
+        with self._told_apart():
+            return _generation(parts.whole(), prompt, started)
+
     async def _ask(self, prompt: Prompt, decoding: Decoding) -> Generation:
         started = time.perf_counter()
-        reply = await self._post(
-            {
-                "model": self._model,
-                "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
-                "temperature": decoding.temperature,
-                "max_tokens": decoding.max_tokens,
-                "seed": decoding.seed,
-            }
-        )
-        latency_s = time.perf_counter() - started
-        try:
-            choice, usage = reply["choices"][0], reply.get("usage") or {}
-            text = choice["message"].get("content") or ""
-            if not isinstance(text, str):
-                raise TypeError("no text")
-            return Generation(
-                example_id=prompt.example_id,
-                text=text,
-                finish_reason=FINISH.get(str(choice.get("finish_reason")), "unknown"),  # type: ignore[arg-type]
-                prompt_tokens=server.count(usage.get("prompt_tokens")),
-                completion_tokens=server.count(usage.get("completion_tokens")),
-                latency_s=latency_s,
-                notes=tuple(_notes(choice, text)),
-            )
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise BackendError(f"{self._url} sent no chat answer.", retryable=True) from error
+        async with self._asked(self._body(prompt, decoding)) as response:
+            content = await response.read()
+        with self._told_apart():
+            return _generation(self._read(content), prompt, started)
 
-    async def _post(self, body: Mapping[str, Any]) -> Any:
-        """The reply, read as JSON."""
+    def _body(self, prompt: Prompt, decoding: Decoding) -> dict[str, Any]:
+        return {
+            "model": self._model,
+            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            "temperature": decoding.temperature,
+            "max_tokens": decoding.max_tokens,
+            "seed": decoding.seed,
+        }
+
+    @asynccontextmanager
+    async def _asked(self, body: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response, whose status is good."""
         if self._session is None:
             headers = {"authorization": f"Bearer {self._key}"}
             self._session = server.session(self._url, headers)
@@ -145,13 +154,17 @@ class OpenAIBackend:
             raise BackendError("The prompt holds half a character (a lone surrogate).") from error
         try:
             async with self._session.post(f"{self._url}/chat/completions", data=sent) as response:
-                content = await response.read()
+                if response.status >= 400:
+                    headers = {"retry-after": response.headers.get("retry-after", "")}
+                    content = await response.read()
+                    answer = httpx.Response(response.status, headers=headers, content=content)
+                    raise server.refused(answer, self._url, self._model, list(self._entries or {}))
+                yield response
         except (aiohttp.ClientError, OSError) as error:
             raise server.broken_call(error, self._url) from error
-        if response.status >= 400:
-            headers = {"retry-after": response.headers.get("retry-after", "")}
-            answer = httpx.Response(response.status, headers=headers, content=content)
-            raise server.refused(answer, self._url, self._model, list(self._entries or {}))
+
+    def _read(self, content: bytes) -> Any:
+        """A reply or a part of one, read as JSON."""
         try:
             reply = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -162,6 +175,14 @@ class OpenAIBackend:
             text = server.error_text(content)
             raise BackendError(f"{self._url} broke off with an error: {text}.", retryable=True)
         return reply
+
+    @contextmanager
+    def _told_apart(self) -> Iterator[None]:
+        """Turn what a reply of another shape raises into a ``BackendError``."""
+        try:
+            yield
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise BackendError(f"{self._url} sent no chat answer.", retryable=True) from error
 
     def _entry(self) -> Mapping[str, Any]:
         """What the server lists for the model, less what changes from one request to the next."""
@@ -190,6 +211,51 @@ class OpenAIBackend:
             return {str(entry["id"]): entry for entry in response.json()["data"]}
         except (ValueError, KeyError, TypeError):
             return {}
+
+
+class _Parts:
+    """A streamed answer as it grows."""
+
+    def __init__(self, heard: Callable[[str], None]) -> None:
+        self.finish_reason: object = None
+        self._heard = heard
+        self._texts: dict[str, list[str]] = {}
+        self._usage: Any = None
+
+    def add(self, part: Mapping[str, Any]) -> None:
+        """One event; the last one holds the usage and no choice."""
+        self._usage = part.get("usage") or self._usage
+        for choice in part["choices"][:1]:
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            for name in ("content", "reasoning_content", "reasoning", "refusal"):
+                piece = choice["delta"].get(name)
+                if piece:
+                    self._texts.setdefault(name, []).append(piece)
+                    if name == "content":
+                        self._heard(piece)
+
+    def whole(self) -> dict[str, Any]:
+        """The answer as if it had come at once."""
+        message = {name: "".join(pieces) for name, pieces in self._texts.items()}
+        choice = {"message": message, "finish_reason": self.finish_reason}
+        return {"choices": [choice], "usage": self._usage}
+
+
+def _generation(reply: Mapping[str, Any], prompt: Prompt, started: float) -> Generation:
+    """A whole reply as a generation; what is missing in it raises."""
+    choice, usage = reply["choices"][0], reply.get("usage") or {}
+    text = choice["message"].get("content") or ""
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    return Generation(
+        example_id=prompt.example_id,
+        text=text,
+        finish_reason=FINISH.get(str(choice.get("finish_reason")), "unknown"),  # type: ignore[arg-type]
+        prompt_tokens=server.count(usage.get("prompt_tokens")),
+        completion_tokens=server.count(usage.get("completion_tokens")),
+        latency_s=time.perf_counter() - started,
+        notes=tuple(_notes(choice, text)),
+    )
 
 
 def _notes(choice: Mapping[str, Any], text: str) -> Iterator[str]:

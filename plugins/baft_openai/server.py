@@ -15,7 +15,7 @@ import httpx
 from baft import BackendError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
 
@@ -48,6 +48,23 @@ def session(url: str, headers: Mapping[str, str]) -> aiohttp.ClientSession:
 def count(value: object) -> int | None:
     """A number of tokens; None where the server sends none that can be."""
     return value if isinstance(value, int) and 0 <= value < 1 << 62 else None
+
+
+async def events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The data of server-sent events, up to ``[DONE]``; comments and other fields are passed over.
+
+    Each event is one line, as every server of this API sends it (WHATWG HTML, section 9.2, would
+    allow several).
+    """
+    rest = b""
+    async for piece in response.content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            name, _, data = line.strip().partition(b":")
+            if name == b"data" and data.strip() == b"[DONE]":
+                return
+            if name == b"data":
+                yield data
 
 
 def refused(response: httpx.Response, url: str, model: str, listed: Sequence[str]) -> BackendError:

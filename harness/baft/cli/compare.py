@@ -53,6 +53,9 @@ def compare(
     concurrency: Annotated[int, typer.Option(help="Requests under way at once.")] = 8,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 600.0,
     retries: Annotated[int, typer.Option(help="Further tries after a passing fault.")] = 3,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Stream answers; tells the time to the first token.")
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     executor: Annotated[
@@ -119,6 +122,7 @@ def compare(
             concurrency=concurrency,
             timeout=timeout,
             retries=retries,
+            stream=stream,
             limit=limit,
             repeats=repeats,
             allow_invalid=allow_invalid,

@@ -35,6 +35,7 @@ def asked_for(
     repeats: int,
     allow_invalid: bool,
     options: Mapping[str, Any],
+    stream: bool = False,
 ) -> Asked:
     """The flags of execution as a record.
 
@@ -49,7 +50,9 @@ def asked_for(
     check_level(str(options.get("log_level", "info")))
     try:
         return Asked(
-            limits=Limits(concurrency=concurrency, timeout_s=timeout, retries=retries),
+            limits=Limits(
+                concurrency=concurrency, timeout_s=timeout, retries=retries, stream=stream
+            ),
             limit=limit,
             repeats=repeats,
             allow_invalid=allow_invalid,

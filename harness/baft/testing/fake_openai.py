@@ -113,11 +113,12 @@ def _events(body: Mapping[str, Any], answer: Answer) -> list[bytes]:
     """The answer as server-sent events, which end with ``[DONE]``, or with an error."""
     head = _head(body, "chat.completion.chunk")
     steps = pieces(answer.text)
+    thought = [{"reasoning_content": answer.thinking}] if answer.thinking else []
     if answer.error:
         steps = steps[: (len(steps) + 1) // 2]
     bodies: list[dict[str, Any]] = [
-        {**head, "choices": [{"index": 0, "delta": {"content": step}, "finish_reason": None}]}
-        for step in steps
+        {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in (*thought, *({"content": step} for step in steps))
     ]
     if answer.error:
         bodies.append({"error": {"message": answer.error, "type": "server_error"}})
