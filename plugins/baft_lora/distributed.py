@@ -1,0 +1,168 @@
+"""Several processes that train as one, as ``torchrun`` and ``accelerate launch`` start them.
+
+Each has its share of every optimizer step's examples, all have the same adapter, and the first
+alone writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import PartialState
+from torch import distributed
+
+import baft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from .options import Options
+    from .trainer import Lesson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The processes of a run; one, unless a launcher started more."""
+
+    rank: int
+    """Which of them this is, from 0."""
+    size: int
+    device: torch.device
+    """What this one computes on."""
+
+    @classmethod
+    def join(cls, device: str) -> Group:
+        """The group that a launcher's environment tells of; waits until all are there.
+
+        Args:
+            device: ``cpu`` or ``cuda``; processes on CPUs talk by gloo.
+        """
+        state = PartialState(cpu=device == "cpu")
+        return cls(rank=state.process_index, size=state.num_processes, device=state.device)
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process writes files; exactly one does."""
+        return self.rank == 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What each process does for itself; after it all go on, or none does.
+
+        Raises:
+            BaftError: what went wrong here, in the first process where something did.
+            Interrupted: in the others.
+        """
+        problem = None
+        try:
+            yield
+        except baft.BaftError as error:
+            problem = error
+        first = self._reduced(self.size if problem is None else self.rank, "MIN")
+        if problem is not None and first == self.rank:
+            raise problem
+        if first < self.size:
+            raise baft.Interrupted(f"Process {first} of this run could not go on.")
+
+    def total(self, number: int) -> int:
+        """The sum of everybody's number."""
+        return self._reduced(number, "SUM")
+
+    def is_same(self, sha256: str) -> bool:
+        """Whether everybody has this digest."""
+        number = int(sha256[:15], 16)  # 60 bits
+        return self._reduced(number, "MIN") == self._reduced(number, "MAX")
+
+    def _reduced(self, number: int, how: str) -> int:
+        if self.size == 1:
+            return number
+        value = torch.tensor(number, dtype=torch.int64, device=self.device)
+        distributed.all_reduce(value, getattr(distributed.ReduceOp, how))
+        return int(value)
+
+    def leave(self) -> None:
+        """The end; nothing can be asked of the others any more."""
+        if self.size > 1:
+            distributed.destroy_process_group()
+            PartialState._reset_state()
+
+
+def share(options: Options, group: Group) -> Options:
+    """The options of one process: its share of the batches of an optimizer step.
+
+    Raises:
+        UsageError: the batches cannot be dealt out evenly.
+    """
+    if options.grad_accum % group.size:
+        near = max(group.size, round(options.grad_accum / group.size) * group.size)
+        raise baft.UsageError(
+            f"{options.grad_accum} batches by optimizer step cannot be shared evenly by "
+            f"{group.size} processes.",
+            f"Give --grad-accum {near}, or start another number of processes.",
+        )
+    return replace(options, grad_accum=options.grad_accum // group.size)
+
+
+def filler(lesson: Lesson) -> Lesson:
+    """A lesson of which nothing is learnt, for a process that has no other at an epoch's end."""
+    return replace(lesson, ids=lesson.ids[:2], prompt_tokens=2)
+
+
+class Order(torch.utils.data.Sampler[int]):
+    """The order of an epoch's examples: by seed and epoch, the same for any number of processes.
+
+    Args:
+        count: examples.
+        multiple: up to a multiple of it, ``count`` follows: the place of the filler.
+        seed: of the first epoch; the next has the next.
+    """
+
+    def __init__(self, count: int, *, multiple: int, seed: int) -> None:
+        self._count = count
+        self._fillers = -count % multiple
+        self._seed = seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._count + self._fillers
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        yield from torch.randperm(self._count, generator=generator).tolist()
+        yield from [self._count] * self._fillers
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch comes next, from 0."""
+        self._epoch = epoch
+
+
+def dealt(
+    lessons: Sequence[Lesson], group: Group, *, batch_size: int, seed: int
+) -> tuple[list[Lesson], Order]:
+    """What a loader reads from, and in which order; it deals the batches out by turns."""
+    alone = group.size == 1
+    rows = [*lessons] if alone else [*lessons, filler(lessons[0])]
+    multiple = 1 if alone else batch_size * group.size
+    return rows, Order(len(lessons), multiple=multiple, seed=seed)
+
+
+def same_everywhere(group: Group, weights: Iterable[torch.Tensor]) -> None:
+    """Make sure that all processes have the same adapter, bit by bit.
+
+    Raises:
+        DataError: they have not.
+    """
+    if group.size == 1:
+        return
+    found = hashlib.sha256()
+    for weight in weights:
+        found.update(weight.detach().float().cpu().numpy().tobytes())
+    if not group.is_same(found.hexdigest()):
+        raise baft.DataError(
+            "The processes of this run came to different adapters.",
+            "Check that all machines have the same versions, base model and data.",
+        )
