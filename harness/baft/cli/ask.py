@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from .common import state
+from .completing import roles
 
 
 def ask(
@@ -21,7 +22,7 @@ def ask(
     text: Annotated[
         str | None, typer.Argument(metavar="CONCEPT", help="What is asked about; - reads stdin.")
     ] = None,
-    role: Annotated[str, typer.Option(help="Role that answers.")] = "ba",
+    role: Annotated[str, typer.Option(help="Role that answers.", autocompletion=roles)] = "ba",
     config: Annotated[Path | None, typer.Option(help="The pipeline's config.yaml.")] = None,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Read the pipeline's JSON, answer in its block.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common import POLICY, RULE, Exit, State, parse_share, state
+from .completing import arms, metrics, policies, roles, specs
 from .running import anchored, asked_for, finish, measured_by, start
 from .running import resume as reopen
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from ..comparison import Outcome
     from ..store import Benchmark
 
-Spec = Annotated[str | None, typer.Option(metavar="SPEC", help="Model of this arm.")]
+Spec = Annotated[
+    str | None, typer.Option(metavar="SPEC", help="Model of this arm.", autocompletion=specs)
+]
 
 
 def compare(
@@ -27,15 +30,18 @@ def compare(
     optimized: Spec = None,
     finetuned: Spec = None,
     candidate: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=SPEC", help="One more contender.")
+        list[str] | None,
+        typer.Option(metavar="NAME=SPEC", help="One more contender.", autocompletion=arms),
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="Examples to use instead.")] = None,
     sealed: Annotated[
         Path | None, typer.Option(help="Examples opened once, for the final decision.")
     ] = None,
-    role: Annotated[str | None, typer.Option(help="Role to play.")] = None,
-    metric: Annotated[str | None, typer.Option(help="Metric to score with.")] = None,
-    policy: Annotated[str | None, typer.Option(help=POLICY)] = None,
+    role: Annotated[str | None, typer.Option(help="Role to play.", autocompletion=roles)] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to score with.", autocompletion=metrics)
+    ] = None,
+    policy: Annotated[str | None, typer.Option(help=POLICY, autocompletion=policies)] = None,
     rule: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=RULE)] = None,
     threshold: Annotated[
         str | None, typer.Option(help="Least mean of the winner: 0.8535 or 85.35%.")

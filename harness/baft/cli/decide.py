@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from .common import POLICY, RULE, Exit, parse_share, state
+from .completing import policies
 
 
 def decide(
     ctx: typer.Context,
     run: Annotated[Path, typer.Argument(help="Folder or id of a run.")],
-    policy: Annotated[str | None, typer.Option(help=POLICY)] = None,
+    policy: Annotated[str | None, typer.Option(help=POLICY, autocompletion=policies)] = None,
     rule: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=RULE)] = None,
     threshold: Annotated[str | None, typer.Option(help="Least mean: 0.8535 or 85.35%.")] = None,
     min_gain: Annotated[float | None, typer.Option(help="Least gain over the incumbent.")] = None,

@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from .common import Exit, state
+from .completing import metrics, roles, specs
 from .running import anchored, asked_for, finish, measured_by, start
 
 
 def evaluate(
     ctx: typer.Context,
-    model: Annotated[str, typer.Option(metavar="SPEC", help="The model.")],
-    role: Annotated[str, typer.Option(help="Role to play.")] = "ba",
+    model: Annotated[str, typer.Option(metavar="SPEC", help="The model.", autocompletion=specs)],
+    role: Annotated[str, typer.Option(help="Role to play.", autocompletion=roles)] = "ba",
     dataset: Annotated[Path | None, typer.Option(help="Examples; default: the role's.")] = None,
-    metric: Annotated[str | None, typer.Option(help="Metric to score with.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to score with.", autocompletion=metrics)
+    ] = None,
     extraction: Annotated[str | None, typer.Option(help="strict or lenient.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most new tokens by answer.")] = None,

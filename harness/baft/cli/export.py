@@ -11,11 +11,14 @@ from typing import Annotated
 import typer
 
 from .common import state
+from .completing import specs
 
 
 def export(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="RUN|SPEC", help="A run, or a model.")],
+    model: Annotated[
+        str, typer.Argument(metavar="RUN|SPEC", help="A run, or a model.", autocompletion=specs)
+    ],
     folder: Annotated[Path | None, typer.Argument(help="Where the merged model goes.")] = None,
     to: Annotated[str, typer.Option(help="merged, or an exporter such as ollama.")] = "merged",
     name: Annotated[str, typer.Option(help="Name of the model on the server.")] = "",

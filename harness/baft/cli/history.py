@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from .common import state
+from .completing import roles
 
 
 def history(
     ctx: typer.Context,
-    role: Annotated[str | None, typer.Option(help="Only this role.")] = None,
+    role: Annotated[str | None, typer.Option(help="Only this role.", autocompletion=roles)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the records.")] = False,
 ) -> None:
     """List every promotion and rollback of the project, oldest first."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common import state
+from .completing import metrics, optimizers, roles, specs
 
 if TYPE_CHECKING:
     from .common import State
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def optimize(
     ctx: typer.Context,
     train: Annotated[Path | None, typer.Option(help="Training examples, JSONL.")] = None,
-    lm: Annotated[str | None, typer.Option(metavar="SPEC", help="The model to prompt.")] = None,
+    lm: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="The model to prompt.", autocompletion=specs)
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the program.")] = None,
     show: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Show what was found, and do no more.")
@@ -25,12 +28,20 @@ def optimize(
         Path | None, typer.Option(help="Examples to select on; default: a fifth of --train.")
     ] = None,
     prompt_lm: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Writes instructions; default: --lm.")
+        str | None,
+        typer.Option(
+            metavar="SPEC", help="Writes instructions; default: --lm.", autocompletion=specs
+        ),
     ] = None,
-    role: Annotated[str, typer.Option(help="Role to optimize for.")] = "ba",
-    metric: Annotated[str | None, typer.Option(help="Default: the role's own.")] = None,
+    role: Annotated[str, typer.Option(help="Role to optimize for.", autocompletion=roles)] = "ba",
+    metric: Annotated[
+        str | None, typer.Option(help="Default: the role's own.", autocompletion=metrics)
+    ] = None,
     optimizer: Annotated[
-        str, typer.Option(help="mipro, bootstrap, random, gepa, simba, or a plugin's.")
+        str,
+        typer.Option(
+            help="mipro, bootstrap, random, gepa, simba, or a plugin's.", autocompletion=optimizers
+        ),
     ] = "mipro",
     num_candidates: Annotated[int, typer.Option(min=1)] = 8,
     num_trials: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common import State, state
+from .completing import specs
 
 if TYPE_CHECKING:
     from ..comparison import Outcome
@@ -19,7 +20,10 @@ def promote(
     run: Annotated[Path, typer.Argument(help="Folder or id of a run.")],
     config: Annotated[Path | None, typer.Option(help="The pipeline's config.yaml.")] = None,
     as_: Annotated[
-        str | None, typer.Option("--as", metavar="SPEC", help="Servable model behind a replay.")
+        str | None,
+        typer.Option(
+            "--as", metavar="SPEC", help="Servable model behind a replay.", autocompletion=specs
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Although the verdict is keep.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the diff.")] = False,

@@ -8,13 +8,17 @@ from typing import Annotated
 import typer
 
 from .common import state
+from .completing import roles
 
 
 def rollback(
     ctx: typer.Context,
     role: Annotated[
         str | None,
-        typer.Option(help="Role whose last promotion is undone; default the last one's."),
+        typer.Option(
+            help="Role whose last promotion is undone; default the last one's.",
+            autocompletion=roles,
+        ),
     ] = None,
     to: Annotated[
         int | None,

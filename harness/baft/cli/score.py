@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from .common import state
+from .completing import metrics, roles
 
 
 def score(
     ctx: typer.Context,
     predictions: Annotated[Path, typer.Option(help="Replay lines: id or inputs, and output.")],
-    role: Annotated[str, typer.Option(help="Role that reads them.")] = "ba",
-    metric: Annotated[str | None, typer.Option(help="Default: the role's own.")] = None,
+    role: Annotated[str, typer.Option(help="Role that reads them.", autocompletion=roles)] = "ba",
+    metric: Annotated[
+        str | None, typer.Option(help="Default: the role's own.", autocompletion=metrics)
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Nothing is removed around the document.")
     ] = False,

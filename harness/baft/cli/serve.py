@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from .common import state
+from .completing import roles
 
 
 def serve(
     ctx: typer.Context,
-    role: Annotated[str, typer.Option(help="Role that answers.")] = "ba",
+    role: Annotated[str, typer.Option(help="Role that answers.", autocompletion=roles)] = "ba",
     config: Annotated[Path | None, typer.Option(help="The pipeline's config.yaml.")] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     api_key: Annotated[

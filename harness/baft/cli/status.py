@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .common import state
+from .completing import roles
 
 DRIFT = 3
 """Exit code where something in service is not what was promoted."""
@@ -15,7 +16,9 @@ DRIFT = 3
 
 def status(
     ctx: typer.Context,
-    role: Annotated[list[str] | None, typer.Option(help="Only this role.")] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help="Only this role.", autocompletion=roles)
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="The pipeline's config.yaml.")] = None,
     digests: Annotated[bool, typer.Option(help="Open the models and compare digests.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..completing import roles
 from ..progress import PLAIN_EVERY_S
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from ...data import Line
     from ..common import State
 
-RoleName = Annotated[str, typer.Option("--role", help="Role that reads the lines.")]
+RoleName = Annotated[
+    str, typer.Option("--role", help="Role that reads the lines.", autocompletion=roles)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite.")]
 

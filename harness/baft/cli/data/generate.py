@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..common import Exit, state
+from ..completing import metrics, specs
 from ..progress import RunProgress
 from ..running import context_of, interruptible
 from .common import Force, Json, RoleName, refuse_to_overwrite
@@ -23,10 +24,14 @@ def generate(
     concepts: Annotated[
         Path, typer.Argument(help="Rows with the inputs, JSONL; or a .txt with one a line.")
     ],
-    model: Annotated[str, typer.Option(metavar="SPEC", help="The model that answers.")],
+    model: Annotated[
+        str, typer.Option(metavar="SPEC", help="The model that answers.", autocompletion=specs)
+    ],
     output: Annotated[Path, typer.Option(help="The dataset; all answers are kept in OUTPUT.run.")],
     role: RoleName = "ba",
-    metric: Annotated[str | None, typer.Option(help="Metric; default: the role's.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric; default: the role's.", autocompletion=metrics)
+    ] = None,
     min_score: Annotated[
         float | None, typer.Option(help="Least score; default: the gate's threshold, 0.8535.")
     ] = None,
