@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -301,66 +299,6 @@ def test_a_full_disk_stops_the_run_and_loses_nothing_committed(project):
     assert done.returncode == 2, done.stderr
     assert "Free some space" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-SLOW = """
-import asyncio, sys, types
-import baft
-class Slow:
-    spec, batch_size, max_concurrency = "slow:x", 1, 1
-    def __init__(self): self.n = 0
-    def fingerprint(self): return "slow"
-    def describe(self): return {}
-    async def generate(self, prompts, decoding):
-        self.n += 1
-        if self.n > 3 and "fast" not in sys.argv: await asyncio.sleep(60)
-        return [baft.Generation(example_id=p.example_id, text="title: x") for p in prompts]
-    async def close(self): pass
-@baft.hookimpl
-def baft_register_backends(register):
-    register("slow", lambda target, context: Slow())
-"""
-
-
-def test_ctrl_c_leaves_a_run_that_can_be_resumed(project):
-    (project / "slow_module.py").write_text(SLOW)
-    info = project / "slow-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[baft]\nslow = slow_module\n")
-    env = {**os.environ, "PYTHONPATH": str(project)}
-    command = [sys.executable, "-m", "baft", "compare", "small"]
-    models = ["--baseline", "slow:x", "--finetuned", "good.jsonl"]
-    process = subprocess.Popen([*command, *models], env=env, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        stores = list(project.glob("artifacts/runs/*/run.db"))
-        if stores and _results(stores[0]) >= 3:
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "go on with: baft compare --resume" in err
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv.append('fast'); from baft.cli import main; "
-         f"main(['compare', '--resume', {str(only_run(project))!r}])"],
-        env=env, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert _results(stores[0]) == 44
-
-
-def _results(path):
-    import sqlite3
-
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        return db.execute("SELECT COUNT(*) FROM results").fetchone()[0]
-    except sqlite3.OperationalError:
-        return 0
-    finally:
-        db.close()
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(project):

@@ -12,12 +12,13 @@ import pytest
 
 from baft import Message, Prompt
 from baft.executors import ArmGone, IsolatedExecutor, LocalExecutor, runs_in_process
+from baft.executors.memory import CLEAR
 from baft.loader import load_plugins
 from baft.protocols import Work
 from baft.records import Decoding, Limits
 
 PLUGIN = """
-import os, signal
+import ctypes, os, signal
 from baft import BackendError, Generation, hookimpl
 
 class Local:
@@ -42,6 +43,12 @@ class Local:
                 os.kill(os.getpid(), signal.SIGKILL)
             if text == "exit":
                 os._exit(7)
+            if text == "segfault":
+                ctypes.string_at(0)
+            if text == "abort":
+                os.abort()
+            if text == "eat":
+                held = b"x" * (64 << 20)
             if text == "refuse":
                 raise BackendError("I refuse.")
         opened = ",".join(self.context.shared["opened"])
@@ -123,12 +130,33 @@ def test_answers_come_from_another_process_that_serves_all_arms():
     assert (device, opened) == ("cpu", "m,n")
 
 
-@pytest.mark.parametrize(("how", "said"), [("die", "SIGKILL"), ("exit", "exit code 7")])
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("die", "SIGKILL"),  # as the kernel does where memory runs out
+        ("exit", "exit code 7"),
+        ("segfault", "SIGSEGV"),
+        ("abort", "SIGABRT"),
+    ],
+)
 def test_a_crash_ends_the_arm_and_the_next_one_gets_a_new_process(how, said):
     before, crash, after = ask(work("a"), work("b", how), work("c"))
     assert said in crash.message
     assert ("too little memory" in crash.message) == (how == "die")
     assert texts(after)["e0"].split()[0] != texts(before)["e0"].split()[0]
+
+
+@pytest.mark.skipif(not CLEAR.exists(), reason="the peak is forgotten on Linux only")
+def test_every_arm_has_a_peak_of_memory_of_its_own():
+    first, hungry, last = ask(work("a"), work("b", "eat"), work("c", spec="moody:n"))
+    peaks = [max(o.peak_memory_bytes for o in outcomes) for outcomes in (first, hungry, last)]
+    assert 8 << 20 < peaks[0] < peaks[1] - (48 << 20)
+    assert peaks[2] < peaks[1] - (48 << 20)
+
+
+def test_a_servers_memory_is_not_ours_to_tell():
+    (outcomes,) = ask(replace(work("a"), config={}), executor=LocalExecutor())
+    assert [outcome.peak_memory_bytes for outcome in outcomes] == [None]
 
 
 def test_one_refusal_is_that_example_s_failure():

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from rich.progress import TaskID
@@ -22,6 +23,8 @@ class RunProgress:
 
     def __init__(self, here: State) -> None:
         self._here = here
+        self.seen: dict[str, Progress] = {}
+        """The latest of each arm."""
         self._bars = None
         self._tasks: dict[str, TaskID] = {}
         self._last: dict[str, float] = {}
@@ -65,29 +68,37 @@ class RunProgress:
 
     def __call__(self, progress: Progress) -> None:
         """Show one arm's progress."""
+        self.seen[progress.arm] = progress
         if self._bars is not None:
             task = self._tasks.get(progress.arm)
             if task is None:
                 task = self._tasks[progress.arm] = self._bars.add_task(
                     progress.arm, total=progress.total, note=""
                 )
-            self._bars.update(task, completed=progress.done, note=_note(progress))
+            self._bars.update(task, completed=progress.done, note=", ".join(_facts(progress)))
             return
         now = time.monotonic()
         over = 0 < progress.total <= progress.done
         if over or now - self._last.setdefault(progress.arm, now) >= PLAIN_EVERY_S:
             self._last[progress.arm] = now
-            self._here.say(f"{progress.arm}: {progress.done}/{progress.total}{_note(progress)}")
+            facts = [*_facts(progress), *_left(progress)]
+            line = f"{progress.arm}: {progress.done}/{progress.total} {', '.join(facts)}"
+            self._here.say(line.rstrip())
 
 
-def _note(progress: Progress) -> str:
-    parts = []
+def _facts(progress: Progress) -> Iterator[str]:
     if progress.tokens:
-        parts.append(f"{progress.tokens_per_s:.0f} tok/s")
+        yield f"{progress.tokens_per_s:.0f} tok/s"
     if progress.cached:
-        parts.append(f"{progress.cached} cached")
+        yield f"{progress.cached} cached"
     if progress.failed:
-        parts.append(f"{progress.failed} failed")
+        yield f"{progress.failed} failed"
     if progress.retried:
-        parts.append(f"{progress.retried} retried")
-    return " " + ", ".join(parts) if parts else ""
+        yield f"{progress.retried} retried"
+
+
+def _left(progress: Progress) -> Iterator[str]:
+    from ..reports.numbers import duration
+
+    if progress.left_s is not None:
+        yield f"{duration(progress.left_s)} left"

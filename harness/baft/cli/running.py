@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from .common import Exit
 from .progress import RunProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from ..comparison import Asked, Outcome
@@ -140,7 +139,11 @@ def finish(here: State, prepared: Prepared) -> Outcome:
     here.say(f"run {folder}")
     with (
         RunProgress(here) as progress,
-        interruptible(progress, f"go on with: baft compare --resume {folder}"),
+        interruptible(
+            progress,
+            f"go on with: baft compare --resume {folder}",
+            lambda: _standing(prepared, progress),
+        ),
         off_stdout(),
     ):
         problems = run(prepared, progress)
@@ -153,24 +156,60 @@ def finish(here: State, prepared: Prepared) -> Outcome:
     return outcome
 
 
+def _standing(prepared: Prepared, progress: RunProgress) -> str:
+    """How far the run is, as its store says; read apart, for it may be in use just now."""
+    from ..reports import standing_text
+    from ..store import RunReader
+
+    with RunReader.reading(prepared.store.folder) as store:
+        return standing_text(prepared.manifest, store.tallies(), progress.seen)
+
+
 @contextmanager
-def interruptible(progress: RunProgress, how: str) -> Iterator[None]:
-    """On Ctrl-C say how to go on and leave at once.
+def interruptible(
+    progress: RunProgress, how: str, standing: Callable[[], str] = lambda: ""
+) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM say how far it is and how to go on, and leave at once.
 
     Everything that came back is committed already, and a model at work in a thread could otherwise
     hold the process for minutes.
+
+    Args:
+        progress: what is shown meanwhile.
+        how: how to go on, in words.
+        standing: how far it is, one line or several; what it raises is passed over.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        progress.stop()
-        print(f"interrupted; {how}", file=sys.stderr, flush=True)
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        _in_time(progress.stop, 1.0)  # what was interrupted may hold the terminal's lock
+        said: list[str] = []
+        _in_time(lambda: said.append(standing()), 5.0)
+        lines = [*(text for text in said if text), f"interrupted; {how}"]
+        text = "\n".join(lines) + "\n"
+        with suppress(OSError):
+            os.write(2, text.encode(errors="replace"))  # a print may be what was interrupted
         os._exit(Exit.INTERRUPTED)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, leave)
+    before = {one: signal.signal(one, leave) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _in_time(call: Callable[[], None], seconds: float) -> None:
+    """Call it, and wait for it no longer than that; what it raises is passed over."""
+
+    def guarded() -> None:
+        with suppress(Exception):  # the process ends either way
+            call()
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    thread.join(seconds)

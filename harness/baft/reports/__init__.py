@@ -10,6 +10,7 @@ from .junit import junit_report, write_junit
 from .markdown import markdown_report
 from .rundiff import diff_runs, diff_text
 from .served import served_text
+from .standing import standing_text
 from .terminal import render_arms, render_decision, render_summary, render_terminal
 from .text import plain_text
 from .write import write_decision, write_reports
@@ -31,6 +32,7 @@ __all__ = [
     "render_summary",
     "render_terminal",
     "served_text",
+    "standing_text",
     "write_decision",
     "write_junit",
     "write_reports",
