@@ -19,7 +19,7 @@ from typing import Any
 
 from servers import rows
 
-from baft import Decoding, Prompt
+from baft import Decoding
 from baft.engine import Job, run_arm, scoring_pool
 from baft.loader import load_plugins
 from baft.records import Limits
@@ -36,15 +36,10 @@ def measure(n: int, folder: str, results: Any) -> None:
     metric = plugins.metric(role.metric)
     answer = role.target(role.example(rows()[0]))
     store = RunStore.open(Path(folder))
-    examples, prompts = [], []
-    for example, messages in store.examples():
-        examples.append(example)
-        prompts.append(Prompt(example_id=example.id, inputs=example.inputs, messages=messages))
     job = Job(
         role=role,
         metric=metric,
-        examples=examples,
-        prompts=prompts,
+        num_examples=n,
         decoding=Decoding(),
         limits=Limits(concurrency=CONCURRENCY),
         extraction="lenient",
@@ -57,7 +52,7 @@ def measure(n: int, folder: str, results: Any) -> None:
     started, busy = time.perf_counter(), time.process_time()
     asyncio.run(run())
     wall, cpu = time.perf_counter() - started, time.process_time() - busy
-    assert len(store.finished("model")) == n
+    assert store.count("model") == n
     store.close()
     results.put((wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
@@ -72,7 +67,7 @@ def fill(folder: Path, n: int) -> None:
     ]
     (folder / "run.json").write_text("{}", encoding="utf-8")
     store = RunStore.open(folder)
-    store.add_examples(examples, [role.prompt(example) for example in examples])
+    store.add_examples(examples, role.prompt)
     store.close()
 
 

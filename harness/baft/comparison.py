@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ from .protocols import Bounded
 from .records import Limits, Manifest, RuleResult
 from .reports import write_reports
 from .sealed import settle, settle_again
-from .store import Dataset, RunStore, new_run_id, read_dataset
+from .store import RunStore, new_run_id
 from .store.benchmarks import check_dataset, check_sealed
+from .store.datasets import read_examples, survey
 from .store.lineage import sources_of
 from .store.looks import Look, LookLedger
 from .summary import build_report
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from .protocols import Context, GateRule, Metric
     from .records import ArmManifest, Decision, Looks, Policy, Report
     from .store import Benchmark
+    from .store.datasets import Survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +106,14 @@ def prepare(
     metric = plugins.metric(benchmark.metric)
     _check_metric(benchmark, metric)
     check_dataset(benchmark, dataset)
-    data = read_dataset(dataset, role, allow_invalid=asked.allow_invalid)
-    examples = data.examples[: asked.limit]
-    prompts = [role.prompt(example) for example in examples]
+    data = survey(dataset, role, allow_invalid=asked.allow_invalid)
     arms, backends = open_arms(benchmark, plugins, context)
     run_id = new_run_id(benchmark.name)
-    manifest = _manifest(run_id, benchmark, data, len(examples), metric, arms, plugins, asked)
+    manifest = _manifest(run_id, benchmark, data, metric, arms, plugins, asked)
     manifest = replace(manifest, git_commit=git_commit(project))
     store = RunStore.create(folder / run_id, manifest)
-    store.add_examples(examples, prompts)
+    examples = read_examples(dataset, role, [] if asked.allow_invalid else None)
+    store.add_examples(islice(examples, asked.limit), role.prompt)
     return assemble(store, manifest, role, metric, backends, plugins, context, project, warn)
 
 
@@ -157,8 +159,7 @@ def _check_metric(benchmark: Benchmark, metric: Metric) -> None:
 def _manifest(
     run_id: str,
     benchmark: Benchmark,
-    data: Dataset,
-    n: int,
+    data: Survey,
     metric: Metric,
     arms: tuple[ArmManifest, ...],
     plugins: Plugins,
@@ -172,7 +173,7 @@ def _manifest(
         role=benchmark.role,
         dataset=str(data.path),
         dataset_sha256=data.sha256,
-        num_examples=n,
+        num_examples=min(data.num_examples, asked.limit or data.num_examples),
         limit=asked.limit,
         allow_invalid=asked.allow_invalid,
         skipped=len(data.skipped),

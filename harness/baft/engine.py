@@ -24,7 +24,7 @@ from .store.replays import replay_rows
 from .store.runs import Sittings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from .protocols import Backend, Deliver, Metric, Outcome, Role
@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 MANY = 5_000
 """From so many examples on, processes score: YAML parsing holds the GIL, but each takes 0.5 s."""
 
+CHUNK = 500
+"""So many prompts are looked up in the cache at a time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -46,15 +49,16 @@ class Job:
 
     role: Role
     metric: Metric
-    examples: Sequence[Example]
-    prompts: Sequence[Prompt]
-    """One for each example, in the same order."""
+    num_examples: int
+    """Of those that are asked; they lie in the run's store."""
     decoding: Decoding
     limits: Limits
     extraction: Extraction
     repeats: int = 1
     blocked: tuple[str, ...] = ()
     """Plugins that scoring processes must not load either."""
+    only: Container[str] | None = None
+    """Ids of the examples that are asked; None means all in the store."""
 
 
 @dataclass(slots=True)
@@ -117,14 +121,13 @@ async def run_arm(
         ArmGone: the backend cannot answer any more; what came back is stored.
     """
     started = time.monotonic()
-    finished = store.finished(arm)
-    progress = Progress(arm=arm, total=len(job.examples) * job.repeats, done=len(finished))
+    progress = Progress(arm=arm, total=job.num_examples * job.repeats, done=store.count(arm))
     progress.before = progress.done
     observe(progress)
     writer = _Writer(arm, job, store, pool, progress, observe, scored, cache)
     try:
         for repeat in range(job.repeats):
-            await _run_repeat(repeat, backend, ask, job, store, writer, finished)
+            await _run_repeat(repeat, backend, ask, job, store, writer)
     finally:
         await writer.drain()
         took = time.monotonic() - started
@@ -145,18 +148,11 @@ async def _run_repeat(
     job: Job,
     store: RunStore,
     writer: _Writer,
-    finished: set[tuple[str, int]],
 ) -> None:
-    unscored = store.unscored(writer.arm, repeat)
-    await writer.score(repeat, unscored)
-    have = {generation.example_id for generation in unscored}
-    missing = [
-        prompt
-        for prompt in job.prompts
-        if (prompt.example_id, repeat) not in finished and prompt.example_id not in have
-    ]
+    await writer.score(repeat, store.unscored(writer.arm, repeat))
     decoding = replace(job.decoding, seed=job.decoding.seed + repeat)
-    missing = await writer.from_cache(repeat, missing, decoding)
+    await writer.from_cache(repeat, store.missing(writer.arm, repeat, job.only), decoding)
+    missing = store.missing(writer.arm, repeat, job.only)
     if not missing:
         return
 
@@ -195,8 +191,6 @@ class _Writer:
         self._observe = observe
         self._scored = scored
         self._cache = cache
-        self._examples = {example.id: example for example in job.examples}
-        self._prompts = {prompt.example_id: prompt for prompt in job.prompts}
         self._repeat = 0
         """Of the answers that wait; the next one is asked for when they all are committed."""
         self._generations: list[Generation] = []
@@ -224,8 +218,8 @@ class _Writer:
         self._generations += generations
         await self._committed()
         if self._cache is not None:
-            asked = [self._prompts[generation.example_id] for generation in generations]
-            self._cache.keep(asked, decoding, generations)
+            asked = self._store.asked(g.example_id for g in generations)
+            self._cache.keep([prompt for _, prompt in asked], decoding, generations)
 
     def _log(self, repeat: int, outcome: Outcome) -> None:
         failure = outcome.failure
@@ -245,20 +239,18 @@ class _Writer:
                     f"{g.latency_s:.3f}" if g.latency_s is not None else "?",
                 )
 
-    async def from_cache(
-        self, repeat: int, prompts: list[Prompt], decoding: Decoding
-    ) -> list[Prompt]:
-        """Take what the cache has; returns the prompts that it has no answer to."""
-        found = self._cache.find(prompts, decoding) if self._cache is not None else []
-        if not found:
-            return prompts
-        self.progress.cached += len(found)
-        self._store.add_cached(self.arm, found)
-        self._repeat = repeat
-        self._generations += found
-        await self._committed()
-        have = {generation.example_id for generation in found}
-        return [prompt for prompt in prompts if prompt.example_id not in have]
+    async def from_cache(self, repeat: int, prompts: Sequence[Prompt], decoding: Decoding) -> None:
+        """Take what the cache has."""
+        if self._cache is None:
+            return
+        for start in range(0, len(prompts), CHUNK):
+            found = self._cache.find(prompts[start : start + CHUNK], decoding)
+            if found:
+                self.progress.cached += len(found)
+                self._store.add_cached(self.arm, found)
+                self._repeat = repeat
+                self._generations += found
+                await self._committed()
 
     async def _committed(self) -> None:
         """Wait until what was taken is on disk, and there is a place to score it."""
@@ -295,7 +287,8 @@ class _Writer:
         """Parse and score in the pool; the next commit takes the results along."""
         if not generations:
             return
-        pairs = [(self._examples[g.example_id], g) for g in generations]
+        asked = self._store.asked(g.example_id for g in generations)
+        pairs = [(example, g) for (example, _), g in zip(asked, generations, strict=True)]
         loop = asyncio.get_running_loop()
         if isinstance(self._pool, ProcessPoolExecutor):
             call = self._pool.submit(_score_in_process, pairs, repeat, self._job.extraction)
@@ -397,7 +390,7 @@ def _value(metric: Metric, example: Example, prediction: object) -> float | None
 
 def scoring_pool(job: Job) -> Executor:
     """One thread for small runs, one process a core for large ones."""
-    if len(job.examples) * job.repeats < MANY:
+    if job.num_examples * job.repeats < MANY:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="baft-score")
     return ProcessPoolExecutor(
         max_workers=min(os.cpu_count() or 1, 8),

@@ -13,7 +13,7 @@ from .errors import BaftError
 from .loader import describe, listeners, tell
 from .logs import logged_to
 from .protocols import Work
-from .records import Failure, Prompt, Scored
+from .records import Failure, Scored
 from .store.cache import GenerationCache
 from .store.codec import to_data
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .loader import Plugins
     from .protocols import Backend, Context, Deliver, Executor, Metric, Role
-    from .records import ArmManifest, Decoding, Manifest
+    from .records import ArmManifest, Decoding, Manifest, Prompt
     from .store import RunStore
     from .store.cache import ArmCache
 
@@ -59,16 +59,11 @@ def assemble(
     project: Path,
     warn: Callable[[str], None],
 ) -> Prepared:
-    """A run ready to start or go on; examples and prompts come from its store."""
-    examples, prompts = [], []
-    for example, messages in store.examples():
-        examples.append(example)
-        prompts.append(Prompt(example_id=example.id, inputs=example.inputs, messages=messages))
+    """A run ready to start or go on; its examples are in its store."""
     job = engine.Job(
         role=role,
         metric=metric,
-        examples=examples,
-        prompts=prompts,
+        num_examples=manifest.num_examples,
         decoding=manifest.decoding,
         limits=manifest.limits,
         extraction=manifest.extraction,
@@ -177,7 +172,7 @@ async def _run_arm(
     """Ask one arm for what is missing; returns what went wrong with it as a whole."""
     store = prepared.store
     told = listeners(prepared.plugins, "baft_example_scored", prepared.warn)
-    finished = len(store.finished(arm.name))
+    finished = store.count(arm.name)
 
     def scored(result: Scored) -> None:
         if told is not None:
@@ -199,7 +194,7 @@ async def _run_arm(
         problems = [f"{arm.name} stopped answering: {group.exceptions[0]}"]
     else:
         problems = []
-    if problems or len(store.finished(arm.name)) == finished:
+    if problems or store.count(arm.name) == finished:
         return problems
     if await _same_model(prepared, arm):
         return []

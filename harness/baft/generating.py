@@ -17,7 +17,7 @@ from . import data, engine
 from .errors import DataError, UsageError
 from .execution import close
 from .opening import git_commit, versions
-from .records import ArmManifest, Example, Manifest, Policy, Prompt
+from .records import ArmManifest, Example, Manifest, Policy
 from .store import RunStore, new_run_id
 from .store.datasets import read_dataset, read_lines
 from .store.files import file_sha256
@@ -150,11 +150,11 @@ def generate(
         warn(f"{len(examples)} concepts are too few to tell whether answers fit their own.")
     store = _store(order, backend, examples, folder, plugins, project)
     manifest = store.manifest()
-    job = _job(order, store, manifest)
+    job = _job(order, manifest)
 
     def choose() -> data.Selection:
-        candidates = list(_candidates(store, job, order.tries))
-        return data.select(order.role, order.metric, job.examples, candidates, order.bar, known)
+        candidates = list(_candidates(store, examples, order.tries))
+        return data.select(order.role, order.metric, examples, candidates, order.bar, known)
 
     try:
         problem = asyncio.run(_ask(order, backend, job, store, choose, warn, observe))
@@ -181,22 +181,16 @@ async def _ask(
 ) -> str:
     """Ask for what is missing, try by try; returns why the model stopped answering, if it did."""
     problem = ""
-    prompts = {prompt.example_id: prompt for prompt in job.prompts}
-    missing = {example.id for example in job.examples}
     try:
         with engine.scoring_pool(job) as pool:
             for attempt in range(1, order.tries + 1):
-                examples = [example for example in job.examples if example.id in missing]
-                part = replace(
-                    job,
-                    examples=examples,
-                    prompts=[prompts[example.id] for example in examples],
-                    decoding=replace(job.decoding, seed=job.decoding.seed + attempt - 1),
-                )
+                seed = job.decoding.seed + attempt - 1
+                part = replace(job, decoding=replace(job.decoding, seed=seed))
                 await engine.run_arm(_arm(attempt), backend, part, store, pool, observe=observe)
-                missing = set(choose().rejected)
+                missing = frozenset(choose().rejected)
                 if not missing:
                     break
+                job = replace(job, only=missing, num_examples=len(missing))
     except* engine.ArmGone as group:
         problem = str(group.exceptions[0])
     finally:
@@ -251,7 +245,7 @@ def _store(
     )
     if not (folder / "run.json").is_file():
         store = RunStore.create(folder, asked)
-        store.add_examples(examples, [order.role.prompt(example) for example in examples])
+        store.add_examples(examples, order.role.prompt)
         return store
     store = RunStore.open(folder)
     before = store.manifest()
@@ -282,16 +276,11 @@ def _compared(before: Manifest, asked: Manifest) -> Iterator[tuple[str, object, 
         yield what, *(found["against"] if name == "options" else found for found in (one, other))
 
 
-def _job(order: Order, store: RunStore, manifest: Manifest) -> engine.Job:
-    examples, prompts = [], []
-    for example, messages in store.examples():
-        examples.append(example)
-        prompts.append(Prompt(example_id=example.id, inputs=example.inputs, messages=messages))
+def _job(order: Order, manifest: Manifest) -> engine.Job:
     return engine.Job(
         role=order.role,
         metric=order.metric,
-        examples=examples,
-        prompts=prompts,
+        num_examples=manifest.num_examples,
         decoding=manifest.decoding,
         limits=order.limits,
         extraction=manifest.extraction,
@@ -303,9 +292,9 @@ def _arm(attempt: int) -> str:
     return f"try {attempt}"
 
 
-def _candidates(store: RunStore, job: engine.Job, tries: int) -> Iterator[data.Candidate]:
+def _candidates(store: RunStore, given: Sequence[Example], tries: int) -> Iterator[data.Candidate]:
     """Every answer with a score, as it was stored."""
-    examples = {example.id: example for example in job.examples}
+    examples = {example.id: example for example in given}
     for attempt in range(1, tries + 1):
         for result in store.results(_arm(attempt)):
             if result.score is not None and result.prediction is not None:

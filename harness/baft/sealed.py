@@ -123,7 +123,7 @@ def _prepare(prepared: Prepared, decision: Decision) -> Prepared:
             f"{path} is not the sealed set that this run was begun with.", "Restore the file."
         )
     examples = read_dataset(path, role).examples
-    known = shared(examples, prepared.job.examples)
+    known = shared(examples, [example for example, _ in prepared.store.examples()])
     if known:
         raise DataError(
             f"{len(known)} of its {len(examples)} examples are in the validation set, so it is no "
@@ -150,7 +150,7 @@ def _prepare(prepared: Prepared, decision: Decision) -> Prepared:
     folder = prepared.store.folder / FOLDER
     begun = (folder / "run.json").is_file()
     store = RunStore.open(folder) if begun else RunStore.create(folder, manifest)
-    store.add_examples(examples, [role.prompt(example) for example in examples])
+    store.add_examples(examples, role.prompt)
     return assemble(
         store,
         store.manifest(),

@@ -193,7 +193,7 @@ class _Asking:
         return True
 
     async def _ask(self, actor: Any, shard: Sequence[baft.Prompt]) -> None:
-        parcel = {**parcel_of(self._work), "prompts": list(shard), "cwd": os.getcwd()}
+        parcel = {**parcel_of(self._work, shard), "cwd": os.getcwd()}
         async for reference in actor.answer.remote(parcel):
             kind, content = await reference
             if kind == "gone":

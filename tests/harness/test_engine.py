@@ -13,6 +13,7 @@ import pytest
 
 from baft import BackendError, Generation
 from baft.engine import ArmGone, Job, run_arm, score_lines, scoring_pool
+from baft.executors import asking
 from baft.records import Decoding, Limits
 from baft.store import RunStore
 
@@ -55,12 +56,10 @@ class Answering:
 def run(tmp_path, role, metric, make_manifest):
     def run(backend, *, n=3, store=None, **changes):
         examples = [role.example({"word": f"w{i}"}) for i in range(n)]
-        prompts = [role.prompt(e) for e in examples]
         given = {
             "role": role,
             "metric": metric,
-            "examples": examples,
-            "prompts": prompts,
+            "num_examples": n,
             "decoding": Decoding(),
             "limits": Limits(retries=2, backoff_s=0.001, timeout_s=5),
             "extraction": "lenient",
@@ -68,7 +67,7 @@ def run(tmp_path, role, metric, make_manifest):
         job = Job(**{**given, **changes})
         if store is None:
             store = RunStore.create(tmp_path / "run", make_manifest(n=n))
-            store.add_examples(examples, prompts)
+            store.add_examples(examples, role.prompt)
 
         async def go():
             with scoring_pool(job) as pool:
@@ -252,7 +251,7 @@ def test_what_arrives_at_once_is_one_transaction(run, tmp_path, role, make_manif
     RunStore.create(tmp_path / "other", make_manifest(n=8)).close()
     store = Counting.open(tmp_path / "other")
     examples = [role.example({"word": f"w{i}"}) for i in range(8)]
-    store.add_examples(examples, [role.prompt(e) for e in examples])
+    store.add_examples(examples, role.prompt)
     run(Together(width=8), n=8, store=store)
     assert values(store) == [1.0] * 8
     assert max(sizes) > 1
@@ -286,13 +285,32 @@ def test_generations_that_were_not_scored_are_scored_without_a_call(
 ):
     examples = [role.example({"word": f"w{i}"}) for i in range(3)]
     store = RunStore.create(tmp_path / "other", make_manifest())
-    store.add_examples(examples, [role.prompt(e) for e in examples])
+    store.add_examples(examples, role.prompt)
     store.add_generations(
         "baseline", 0, [Generation(example_id=e.id, text="GOOD a") for e in examples]
     )
     backend = Answering()
     run(backend, store=store)
     assert (backend.calls, values(store)) == ([], [1.0] * 3)
+
+
+def test_only_the_chosen_examples_are_asked(run):
+    backend = Answering()
+    store = run(backend, n=5, only=frozenset({"w1", "w4"}), num_examples=2)
+    assert set(backend.asked) == {"w1", "w4"}
+    assert store.count("baseline") == 2
+
+
+def test_many_prompts_are_asked_in_batches_sorted_by_length_within_a_window(run, monkeypatch):
+    monkeypatch.setattr(asking, "WINDOW", 12)
+    backend = Answering(batch_size=4, width=1)
+    store = run(backend, n=15)
+    assert values(store) == [1.0] * 15
+    sizes = [len(ids) for ids, _ in backend.calls]
+    assert sizes == [4, 4, 4, 3]
+    first = [id_ for ids, _ in backend.calls[:3] for id_ in ids]
+    assert set(first) == {f"w{i}" for i in range(12)}
+    assert {first[0], first[1]} == {"w10", "w11"}  # the longest come first
 
 
 def test_lines_that_exist_already_are_scored_one_by_one(write_lines, role, metric):
@@ -315,9 +333,7 @@ from baft.engine import Job, run_arm, scoring_pool
 from baft.records import Decoding, Limits
 from baft.store import RunStore
 role = EchoRole()
-examples = [role.example({{"word": f"w{{i}}"}}) for i in range(60)]
-job = Job(role=role, metric=LengthMetric(), examples=examples,
-          prompts=[role.prompt(e) for e in examples], decoding=Decoding(),
+job = Job(role=role, metric=LengthMetric(), num_examples=60, decoding=Decoding(),
           limits=Limits(concurrency=4), extraction="lenient")
 store = RunStore.open(pathlib.Path({folder!r}))
 log = open({log!r}, "a")
@@ -340,7 +356,7 @@ def test_a_killed_run_asks_again_at_most_for_what_was_in_flight(tmp_path, role, 
     examples = [role.example({"word": f"w{i}"}) for i in range(60)]
     folder, log = tmp_path / "run", tmp_path / "log"
     store = RunStore.create(folder, make_manifest(n=60))
-    store.add_examples(examples, [role.prompt(e) for e in examples])
+    store.add_examples(examples, role.prompt)
     store.close()
     here = os.path.dirname(__file__)
     script = textwrap.dedent(KILLED).format(tests=here, folder=str(folder), log=str(log))

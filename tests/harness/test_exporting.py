@@ -30,7 +30,7 @@ def make_run(tmp_path, make_manifest):
         examples = [Example(id=f"e{n}", inputs={"text": str(n)}) for n in range(3)]
         message = (Message(role="user", content="x"),)
         store.add_examples(
-            examples, [Prompt(example_id=e.id, inputs=e.inputs, messages=message) for e in examples]
+            examples, lambda e: Prompt(example_id=e.id, inputs=e.inputs, messages=message)
         )
         for arm, values in scores.items():
             scored = [

@@ -26,6 +26,7 @@ from baft.replay import ReplayBackend
 from baft.store import RunStore, find_benchmark, new_run_id, read_dataset, write_atomic
 from baft.store.benchmarks import Benchmark, check_dataset, read_benchmark
 from baft.store.codec import from_data, read_json, to_data, to_json
+from baft.store.datasets import survey
 from baft.store.files import write_atomic_with
 from baft.store.reading import RunReader
 from baft.store.runs import Sittings
@@ -266,7 +267,7 @@ def test_a_replays_identity_is_its_content(write_lines):
 def test_what_is_stored_comes_back_word_for_word(tmp_path, role, make_manifest):
     store = RunStore.create(tmp_path / "run", make_manifest(n=2))
     examples = [role.example({"word": w}) for w in ("x", "y")]
-    store.add_examples(examples, [role.prompt(e) for e in examples])
+    store.add_examples(examples, role.prompt)
     generation = Generation(
         example_id="x",
         text="ünïcode \u0000 \u202e <b>",
@@ -356,3 +357,37 @@ def test_json_that_cannot_be_read_is_bad_data_whatever_is_wrong_with_it(tmp_path
     path.mkdir()
     with pytest.raises(DataError, match=r"run\.json could not be read"):
         read_json(path, "run")
+
+
+def test_missing_prompts_are_read_from_the_store_in_order(tmp_path, role, make_manifest):
+    store = RunStore.create(tmp_path / "run", make_manifest(n=7))
+    examples = [role.example({"word": f"w{i}"}) for i in range(7)]
+    store.add_examples(examples, role.prompt)
+    store.add_generations("baseline", 0, [Generation(example_id="w1", text="x")])
+    failure = Failure(example_id="w3", stage="generate", reason="down")
+    store.add_results("baseline", [Scored(example_id="w3", failure=failure)])
+    found = store.missing("baseline", 0)
+    assert list(found) == [role.prompt(examples[i]) for i in (0, 2, 4, 5, 6)]
+    assert [p.example_id for p in found[1:4]] == ["w2", "w4", "w5"]
+    assert [p.example_id for p in found[::-2]] == ["w6", "w4", "w0"]
+    assert (found[-1].example_id, found[9:], len(found)) == ("w6", [], 5)
+    with pytest.raises(IndexError):
+        found[5]
+    assert len(store.missing("baseline", 1)) == len(store.missing("other", 0)) == 7
+    chosen = store.missing("baseline", 0, {"w0", "w1", "w6"})
+    assert [p.example_id for p in chosen] == ["w0", "w6"]
+    pairs = [(examples[i], role.prompt(examples[i])) for i in (5, 0)]
+    assert store.asked(["w5", "w0"]) == pairs
+
+
+def test_a_survey_finds_what_reading_finds(write_lines, role):
+    path = write_lines("d.jsonl", [{"word": "a"}, {"word": "b"}, {"word": "a"}])
+    with pytest.raises(DataError, match="line 3: id 'a' was already used in line 1"):
+        survey(path, role)
+    data = read_dataset(path, role, allow_invalid=True)
+    found = survey(path, role, allow_invalid=True)
+    assert (
+        (found.num_examples, found.sha256) == (len(data.examples), data.sha256) == (2, found.sha256)
+    )
+    assert found.skipped == data.skipped
+    assert len(found.skipped) == 1

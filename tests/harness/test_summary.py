@@ -23,7 +23,7 @@ def build(tmp_path, role, metric, make_manifest):
             replace(role.example({"word": f"w{i}"}), tags=(tags or {}).get(f"w{i}", {}))
             for i in range(n)
         ]
-        store.add_examples(examples, [role.prompt(e) for e in examples])
+        store.add_examples(examples, role.prompt)
         for arm, rows in results.items():
             for example, repeat, value in rows:
                 generation = Generation(

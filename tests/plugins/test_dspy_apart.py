@@ -197,7 +197,7 @@ def manifest_of(job: Job) -> Manifest:
         role="ba",
         dataset="d.jsonl",
         dataset_sha256="0",
-        num_examples=len(job.examples),
+        num_examples=job.num_examples,
         metric=job.metric.name,
         metric_version=job.metric.version,
         attainable_max=job.metric.attainable_max,
@@ -227,14 +227,13 @@ def test_a_run_keeps_prompts_completions_and_usage_and_tries_again(tmp_path: Pat
     job = Job(
         role=role,
         metric=metric,
-        examples=examples,
-        prompts=[role.prompt(example) for example in examples],
+        num_examples=len(examples),
         decoding=Decoding(temperature=0.25, max_tokens=900, seed=3),
         limits=Limits(retries=2, backoff_s=0.001, timeout_s=30, concurrency=2),
         extraction="lenient",
     )
     store = RunStore.create(tmp_path / "run", manifest_of(job))
-    store.add_examples(examples, job.prompts)
+    store.add_examples(examples, role.prompt)
     with FakeOpenAI(busy_at_first) as server:
         spec = f"dspy:{tmp_path / 'program'}?lm=openai:tiny@{server.url}/v1"
         backend = plugins.open(spec, plugins.context(role=role))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..protocols import Backend, Deliver
     from ..records import Decoding, Limits, Prompt
 
+WINDOW = 1_000
+"""So many prompts are read at a time, and sorted by length where they are asked in batches."""
+
 
 async def ask_here(
     backend: Backend,
@@ -44,12 +47,9 @@ async def ask_here(
     Raises:
         ArmGone: the backend cannot answer any more (in an exception group).
     """
-    ordered = list(prompts)
-    if backend.batch_size > 1:  # neighbours of one length waste no padding
-        ordered.sort(key=lambda p: sum(len(m.content) for m in p.messages), reverse=True)
-    width = min(backend.max_concurrency or limits.concurrency, len(ordered)) or 1
+    width = min(backend.max_concurrency or limits.concurrency, len(prompts)) or 1
     asking = _Asking(backend, decoding, limits, deliver, width)
-    batches = _slices(ordered, max(1, backend.batch_size))
+    batches = _batches(prompts, max(1, backend.batch_size))
 
     async def worker() -> None:
         while batch := asking.again() or next(batches, []):  # shared: each goes to one worker
@@ -62,9 +62,14 @@ async def ask_here(
     await asking.breaker.flush()
 
 
-def _slices(prompts: list[Prompt], size: int) -> Iterator[list[Prompt]]:
-    for start in range(0, len(prompts), size):
-        yield prompts[start : start + size]
+def _batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
+    """All prompts in batches; they may lie on disk, so no more than ``WINDOW`` are held."""
+    for first in range(0, len(prompts), WINDOW):
+        window = list(prompts[first : first + WINDOW])
+        if size > 1:  # neighbours of one length waste no padding
+            window.sort(key=lambda p: sum(len(m.content) for m in p.messages), reverse=True)
+        for start in range(0, len(window), size):
+            yield window[start : start + size]
 
 
 class _Asking:

@@ -46,7 +46,7 @@ class IsolatedExecutor:
         pipe = self._running()
         loop = asyncio.get_running_loop()
         try:
-            pipe.send(parcel_of(work))
+            pipe.send(parcel_of(work, work.prompts))
             while True:
                 kind, content = await loop.run_in_executor(None, pipe.recv)
                 if kind == "outcome":

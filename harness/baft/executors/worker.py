@@ -11,12 +11,13 @@ from . import memory
 from .asking import ask_here
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..loader import Plugins
     from ..protocols import Backend, Context, Deliver, Outcome, Work
+    from ..records import Prompt
 
-SENT = ("spec", "fingerprint", "prompts", "decoding", "limits", "surroundings")
+SENT = ("spec", "fingerprint", "decoding", "limits", "surroundings")
 
 
 def runs_in_process(config: Mapping[str, Any]) -> bool:
@@ -25,9 +26,9 @@ def runs_in_process(config: Mapping[str, Any]) -> bool:
     return bool(config.get("in_process")) or (isinstance(under, dict) and runs_in_process(under))
 
 
-def parcel_of(work: Work) -> dict[str, Any]:
-    """The part of some work that can be sent to another process: all but the open model."""
-    return {name: getattr(work, name) for name in SENT}
+def parcel_of(work: Work, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """What another process needs to ask these of some work's prompts: all but the open model."""
+    return {**{name: getattr(work, name) for name in SENT}, "prompts": list(prompts)}
 
 
 class Worker:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from .files import write_atomic_with
+from .files import file_sha256, write_atomic_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +28,17 @@ class Dataset:
     examples: tuple[Example, ...]
     skipped: tuple[str, ...] = ()
     """One sentence for each invalid line that ``allow_invalid`` passed over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a file holds, without its examples."""
+
+    path: Path
+    sha256: str
+    num_examples: int
+    skipped: tuple[str, ...] = ()
+    """As in ``Dataset``."""
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -75,8 +85,33 @@ def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Data
     Raises:
         DataError: missing or empty file, a broken line, two examples with one id.
     """
-    examples: list[Example] = []
     skipped: list[str] = []
+    examples = tuple(read_examples(path, role, skipped if allow_invalid else None))
+    return Dataset(path=path, sha256=file_sha256(path), examples=examples, skipped=tuple(skipped))
+
+
+def survey(path: Path, role: Role, *, allow_invalid: bool = False) -> Survey:
+    """What ``read_dataset`` would find, none of which is kept.
+
+    Raises:
+        DataError: as ``read_dataset`` does.
+    """
+    skipped: list[str] = []
+    n = sum(1 for _ in read_examples(path, role, skipped if allow_invalid else None))
+    return Survey(path=path, sha256=file_sha256(path), num_examples=n, skipped=tuple(skipped))
+
+
+def read_examples(path: Path, role: Role, skipped: list[str] | None = None) -> Iterator[Example]:
+    """The examples of a file one by one, read by the role.
+
+    Args:
+        path: the file.
+        role: what reads a row.
+        skipped: takes a sentence for each invalid line; None makes it an error.
+
+    Raises:
+        DataError: missing or empty file, a broken line, two examples with one id.
+    """
     first_line: dict[str, int] = {}
     for number, line in read_lines(path):
         try:
@@ -90,23 +125,18 @@ def read_dataset(path: Path, role: Role, *, allow_invalid: bool = False) -> Data
             if not isinstance(error, (ValueError, RecursionError)):
                 what = f"the role {role.name!r} failed to read it: {type(error).__name__}: {error}"
             problem = f"{path}, line {number}: {what}."
-            if not allow_invalid:
+            if skipped is None:
                 raise DataError(
                     problem, "Mend the line, or pass --allow-invalid to skip and count it."
                 ) from error
             skipped.append(problem)
             continue
         first_line[example.id] = number
-        examples.append(example)
-    if not examples:
+        yield example
+    if not first_line:
         raise DataError(
             f"{path} holds no example.", "A dataset has one JSON object a line; see benchmarks/."
         )
-    with path.open("rb") as stream:
-        sha = hashlib.file_digest(stream, "sha256")
-    return Dataset(
-        path=path, sha256=sha.hexdigest(), examples=tuple(examples), skipped=tuple(skipped)
-    )
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:

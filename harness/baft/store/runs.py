@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
+from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,9 +31,10 @@ from ..records import (
 )
 from .codec import finite, from_data, plain, read_json, to_data, to_json
 from .files import write_atomic
+from .prompts import StoredPrompts, messages_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 SCHEMA_VERSION = 3
 """1 knew no hash of a prompt's tokens; 2 no first token, no tries again and no memory."""
@@ -161,8 +163,10 @@ class RunStore:
         path = self.folder / "decision.json"
         return from_data(Decision, read_json(path, "decision"), str(path))
 
-    def add_examples(self, examples: Sequence[Example], prompts: Sequence[Prompt]) -> None:
-        """Store the examples with their prompts; those already there stay."""
+    def add_examples(
+        self, examples: Iterable[Example], prompt: Callable[[Example], Prompt]
+    ) -> None:
+        """Store the examples with the prompts made of them; those already there stay."""
         rows = (
             (
                 position,
@@ -170,9 +174,9 @@ class RunStore:
                 _dump(example.inputs),
                 _dump(example.reference) if example.reference is not None else None,
                 _dump(example.tags),
-                _dump([[m.role, m.content] for m in prompt.messages]),
+                _dump([[m.role, m.content] for m in prompt(example).messages]),
             )
-            for position, (example, prompt) in enumerate(zip(examples, prompts, strict=True))
+            for position, example in enumerate(examples)
         )
         with self._writing() as db:
             db.executemany("INSERT OR IGNORE INTO examples VALUES (?,?,?,?,?,?)", rows)
@@ -280,6 +284,38 @@ class RunStore:
         rows = self._db.execute("SELECT example_id, repeat FROM results WHERE arm = ?", (arm,))
         return set(rows.fetchall())
 
+    def count(self, arm: str) -> int:
+        """How many results an arm has, failures included."""
+        (n,) = self._db.execute("SELECT COUNT(*) FROM results WHERE arm = ?", (arm,)).fetchone()
+        return int(n)
+
+    def missing(self, arm: str, repeat: int, only: Container[str] | None = None) -> StoredPrompts:
+        """The prompts that an arm has neither an answer to nor a result of, in order.
+
+        Args:
+            arm: the arm's name.
+            repeat: which of the repeats.
+            only: ids of the examples that are meant; None means all.
+        """
+        rows = self._db.execute(
+            "SELECT e.position, e.id FROM examples e WHERE NOT EXISTS (SELECT 1 FROM generations g "
+            "WHERE g.arm = :arm AND g.example_id = e.id AND g.repeat = :repeat) AND NOT EXISTS "
+            "(SELECT 1 FROM results r WHERE r.arm = :arm AND r.example_id = e.id AND "
+            "r.repeat = :repeat) ORDER BY e.position",
+            {"arm": arm, "repeat": repeat},
+        )
+        positions = array("q", (at for at, id_ in rows if only is None or id_ in only))
+        return StoredPrompts(self._db, positions)
+
+    def asked(self, ids: Iterable[str]) -> list[tuple[Example, Prompt]]:
+        """These examples with their prompts, in the order given."""
+        found = []
+        for id_ in ids:
+            example, messages = next(self._examples("WHERE id = ?", (id_,)))
+            prompt = Prompt(example_id=id_, inputs=example.inputs, messages=messages)
+            found.append((example, prompt))
+        return found
+
     def unscored(self, arm: str, repeat: int) -> list[Generation]:
         """Generations that came back but were not scored before the run stopped."""
         rows = self._db.execute(
@@ -306,7 +342,7 @@ class RunStore:
                 reference=json.loads(reference) if reference is not None else None,
                 tags=json.loads(tags),
             )
-            yield example, _messages(prompt)
+            yield example, messages_of(prompt)
 
     def score_rows(self, arm: str) -> Iterator[ScoreRow]:
         """The numbers of an arm's results, in order of examples and repeats."""
@@ -409,10 +445,6 @@ def _text(text: str) -> str:
     return text
 
 
-def _messages(text: str) -> tuple[Message, ...]:
-    return tuple(Message(role=role, content=content) for role, content in json.loads(text))
-
-
 def _generation(row: Sequence[Any]) -> Generation:
     return Generation(
         example_id=row[1],
@@ -422,7 +454,7 @@ def _generation(row: Sequence[Any]) -> Generation:
         prompt_tokens=row[6],
         completion_tokens=row[7],
         latency_s=row[8],
-        sent=_messages(row[9]) if row[9] is not None else None,
+        sent=messages_of(row[9]) if row[9] is not None else None,
         notes=tuple(json.loads(row[10])) if row[10] is not None else (),
         prompt_sha256=row[11] if len(row) > 11 else None,  # a reader leaves old stores as they are
         first_token_s=row[12] if len(row) > 12 else None,

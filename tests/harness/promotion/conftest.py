@@ -271,7 +271,7 @@ def make_run(project, plugins, make_manifest):
         manifest = replace(manifest, arms=arms)
         folder = project / "artifacts" / "runs" / name
         store = RunStore.create(folder, manifest)
-        store.add_examples(examples, [role.prompt(e) for e in examples])
+        store.add_examples(examples, role.prompt)
         prompts = [role.prompt(example) for example in examples]
         answers = asyncio.run(backend.generate(prompts, manifest.decoding))
         store.add_generations("finetuned", 0, answers)

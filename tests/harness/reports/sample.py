@@ -65,8 +65,9 @@ def write_run(
     """A store with all arms' results; example 3 is hostile, 5 fails, 7 is cut off."""
     store = RunStore.create(folder, manifest(n, arms, repeats))
     examples = [example(i) for i in range(n)]
-    prompts = [
-        Prompt(
+
+    def prompt(e: Example) -> Prompt:
+        return Prompt(
             example_id=e.id,
             inputs=e.inputs,
             messages=(
@@ -77,9 +78,8 @@ def write_run(
                 ),
             ),
         )
-        for e in examples
-    ]
-    store.add_examples(examples, prompts)
+
+    store.add_examples(examples, prompt)
     for place, arm in enumerate(arms):
         for repeat in range(repeats):
             results = [result(e, i, place, repeat) for i, e in enumerate(examples)]

@@ -1,0 +1,59 @@
+"""The prompts of a run that are still to be asked: read from disk when somebody looks at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
+from ..records import Message, Prompt
+
+if TYPE_CHECKING:
+    import sqlite3
+    from array import array
+
+
+class StoredPrompts(Sequence[Prompt]):
+    """A sequence whose slices are lists; what is held is eight bytes a prompt.
+
+    Args:
+        db: the store of the run; it must stay open.
+        positions: of the examples in the store, ascending.
+    """
+
+    def __init__(self, db: sqlite3.Connection, positions: array[int]) -> None:
+        self._db = db
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Prompt]: ...
+    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(index, slice):
+            return self._read(self._positions[index])
+        return self._read([self._positions[index]])[0]
+
+    def _read(self, positions: Sequence[int]) -> list[Prompt]:
+        if not positions:
+            return []
+        wanted = set(positions)
+        rows = self._db.execute(
+            "SELECT position, id, inputs, prompt FROM examples WHERE position BETWEEN ? AND ?",
+            (min(wanted), max(wanted)),
+        )
+        found = {row[0]: prompt_of(*row[1:]) for row in rows if row[0] in wanted}
+        return [found[position] for position in positions]
+
+
+def prompt_of(example_id: str, inputs: str, messages: str) -> Prompt:
+    """A prompt out of its texts in the store."""
+    return Prompt(example_id=example_id, inputs=json.loads(inputs), messages=messages_of(messages))
+
+
+def messages_of(text: str) -> tuple[Message, ...]:
+    """Messages out of their text in the store."""
+    return tuple(Message(role=role, content=content) for role, content in json.loads(text))
