@@ -14,6 +14,7 @@ import baft
 
 from . import loading, merging, sources
 from .chatform import chat_form
+from .memory import free_memory
 from .rendering import NO_TEMPLATE, answer_text, prompt_ids, template_sha256
 from .speaking import Speaker
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH = 32
 """Beyond it a CPU gains nothing (measured on 5 M parameters) and answers come too late."""
+
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "bitsandbytes")
 
 ASSUMED_CONTEXT = 4096
 """Tokens of cache by row for which memory is set aside when the batch size is chosen."""
@@ -45,6 +48,9 @@ class LocalBackend:
         self._parameters = sources.parameter_count(sources.weight_files(parts.base))
         self._device = loading.choose_device(context.device)
         self._dtype = loading.choose_dtype(self._device, self._parameters)
+        if sources.quantization(parts.base) == "bnb4":
+            loading.require_four_bits()
+            self._dtype = "bnb4"
         self._tokenizer, self._notes = _tokenizer(parts)
         self._stop_ids = stop_ids(parts.base, self._text, self._tokenizer)
         self._weights: Weights | None = None
@@ -272,7 +278,8 @@ class LocalBackend:
     def _free_batch_size(self) -> int:
         """As many rows as half of the memory that the weights leave free can hold."""
         width = 4 if self._dtype == "float32" else 2
-        free = _free_memory(self._device) - self._parameters * width
+        weights = self._parameters * (width if self._dtype != "bnb4" else 1)  # embeddings have two
+        free = free_memory(self._device) - weights
         tokens = min(self._context_size() or ASSUMED_CONTEXT, ASSUMED_CONTEXT)
         rows = int(free / 2 / (_cache_numbers(self._text) * width * tokens))
         return max(1, min(LARGEST_BATCH, rows))
@@ -350,9 +357,12 @@ def stop_ids(base: Path, config: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that run the model."""
-    names = ("torch", "transformers", "peft", "tokenizers")
-    return {name: importlib.metadata.version(name) for name in names}
+    """Versions of the libraries that run the model, as far as they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _tokenizer(parts: sources.Parts) -> tuple[Any, tuple[str, ...]]:
@@ -373,14 +383,3 @@ def _cache_numbers(config: Any) -> int:
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     groups = getattr(config, "num_key_value_heads", None) or heads
     return int(2 * config.num_hidden_layers * groups * width)
-
-
-def _free_memory(device: str) -> int:
-    """Bytes."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info()[0])
-    import psutil  # type: ignore[import-untyped]  # comes with peft
-
-    return int(psutil.virtual_memory().available)

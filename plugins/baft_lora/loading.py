@@ -6,14 +6,22 @@ No code of a model is run, and nothing is fetched.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
+import logging
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import baft
 
+from . import sources
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from .options import Options
 
 SMALL = 1_000_000_000
 """Models with fewer parameters run in float32 on a CPU: exact, and fast enough."""
@@ -48,22 +56,33 @@ def load_tokenizer(path: Path) -> Any:
         return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
 
 
-def load_weights(path: Path, *, dtype: str, device: str, **options: Any) -> Any:
+def load_weights(path: Path, *, dtype: str, device: str) -> Any:
     """The model in evaluation mode.
+
+    Args:
+        path: its folder.
+        dtype: ``float32``, ``bfloat16`` or ``bnb4``: four bits, quantized now unless they are so.
+        device: ``cpu`` or ``cuda``.
 
     Raises:
         DataError: the weights cannot be read.
+        UsageError: four bits are asked for, and bitsandbytes is not there.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
+    options: dict[str, Any] = {}
+    if dtype == "bnb4":
+        require_four_bits()
+        options["device_map"] = {"": device}
+        if not sources.quantization(path):
+            options["quantization_config"] = four_bits()
+    elif device != "cpu":
+        options["device_map"] = {"": device}
     with _reading(path):
         model = AutoModelForCausalLM.from_pretrained(
             path,
-            dtype=getattr(torch, dtype),
-            device_map={"": device}
-            if device != "cpu" or "quantization_config" in options
-            else None,
+            dtype=torch.float32 if dtype == "float32" else torch.bfloat16,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -72,12 +91,91 @@ def load_weights(path: Path, *, dtype: str, device: str, **options: Any) -> Any:
     return model.eval()
 
 
+def four_bits() -> Any:
+    """What transformers is told: NF4, double quantization, computing in bfloat16."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def has_four_bits() -> bool:
+    """Whether bitsandbytes is installed."""
+    return importlib.util.find_spec("bitsandbytes") is not None
+
+
+def require_four_bits() -> None:
+    """Make bitsandbytes ready.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if not has_four_bits():
+        raise baft.UsageError(
+            "Quantization bnb4 needs the package 'bitsandbytes', which is not installed.",
+            'Install it: pip install "baft[bnb4]", or use --quantization bf16.',
+        )
+    tame_four_bits()
+
+
+def tame_four_bits() -> None:
+    """Import bitsandbytes, where it is installed, before another library does.
+
+    Where the package ``kernels`` is installed it would fetch a kernel from the hub and run it, and
+    where it is not, tell the user to install that: neither is wanted.
+    """
+    if not has_four_bits() or "bitsandbytes" in sys.modules:
+        return
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    level, kernels = logger.level, sys.modules.get("kernels")
+    logger.setLevel(logging.ERROR)
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # Python's "not to be imported"
+    try:
+        importlib.import_module("bitsandbytes")
+    finally:
+        logger.setLevel(level)
+        del sys.modules["kernels"]
+        if kernels is not None:
+            sys.modules["kernels"] = kernels
+
+
+def adapt(model: Any, options: Options) -> Any:
+    """The model with a fresh LoRA on, as a ``PeftModel``.
+
+    Raises:
+        UsageError: it has no modules of the names that are asked for.
+    """
+    tame_four_bits()  # peft would import it
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=options.lora_r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=list(options.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise baft.UsageError(
+            f"The model has no modules named {', '.join(options.target_modules)}: {error}",
+            "Name its linear layers with --target-modules.",
+        ) from error
+
+
 def put_on(model: Any, adapter: Path, name: str) -> Any:
     """The model as a ``PeftModel`` that has one adapter more, by this name.
 
     Raises:
         DataError: the adapter does not fit the model.
     """
+    tame_four_bits()  # peft would import it
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import SafetensorError, safe_open
 
@@ -160,7 +258,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, ImportError) as error:
         raise baft.DataError(
             f"transformers cannot read {str(path)!r}: {error}".rstrip(".") + ".",
             "Models that bring their own code are not run; check that the copy is complete.",

@@ -44,7 +44,9 @@ class Options:
     max_steps: int | None = None
     """Stop after so many optimizer steps: a smoke run."""
     quantization: Quantization = "auto"
-    """``auto``: fp32 for small models on a CPU, else bf16."""
+    """``auto``: the most exact of them that fits the free memory."""
+    save_quantized: str | None = None
+    """Folder that keeps the base in 4 bits; made where it is not there, and trained on."""
     device: str = "auto"
     seed: int = 42
     early_stopping: int | None = None
@@ -62,6 +64,11 @@ class Options:
         if self.quantization not in ("auto", "bnb4", "bf16", "fp32"):
             raise baft.UsageError(
                 f"There is no quantization {self.quantization!r}.", "Known: auto, bnb4, bf16, fp32."
+            )
+        if self.save_quantized and self.quantization not in ("auto", "bnb4"):
+            raise baft.UsageError(
+                f"--save-quantized keeps a base in 4 bits, and {self.quantization} was asked for.",
+                "Use --quantization bnb4.",
             )
         if not 0 < self.lr < 1:
             raise baft.UsageError(f"The learning rate must lie between 0 and 1, not {self.lr}.")

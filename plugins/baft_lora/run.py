@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model_state_dict
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -19,18 +23,20 @@ from transformers import (
 
 import baft
 
-from . import loading
+from . import checkpoints, loading, pacing
+from .distributed import Group, Order, dealt, same_everywhere, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from torch import Tensor
 
     from .options import Options
+    from .pacing import Pace
+    from .preflight import Plan
     from .trainer import Lesson
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "bnb4": "bfloat16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "bnb4": "bnb4"}
 
 IGNORED = -100
 """Label of a token that is not to be learnt, by torch's convention."""
@@ -39,39 +45,35 @@ IGNORED = -100
 def run(
     options: Options,
     base: Path,
-    train: Sequence[Lesson],
-    val: Sequence[Lesson],
+    sets: Sequence[Sequence[Lesson]],
     *,
     output: Path,
     checkpoint: Path | None,
-    precision: str,
+    plan: Plan,
     device: str,
+    group: Group,
     log: Callable[[Mapping[str, Any]], None],
-) -> tuple[Any, dict[str, Any]]:
-    """The model with the best adapter on, and what ``training_info.json`` tells of the way there.
+) -> tuple[dict[str, Tensor], Any, dict[str, Any]]:
+    """The best adapter's weights, the model, and what ``training_info.json`` tells of the way.
+
+    The options are those of all processes of the group together.
 
     Raises:
-        DataError: a loss is not finite; the examples of that batch are named.
+        DataError: a loss is not finite; the examples of that batch are named. Or the disk is full.
+        UsageError: the batches cannot be shared by the group, or a batch does not fit the GPU.
     """
+    watch = Watch(log, group)
     with loading.quiet():
-        model = _with_adapter(options, base, precision, device)
-        arguments = _arguments(options, output, len(train), bool(val), device, model)
-        watch = Watch(log)
-        trainer = LessonTrainer(
-            watch,
-            model=model,
-            args=arguments,
-            train_dataset=list(train),
-            eval_dataset=list(val) or None,
-            data_collator=collate,
-            callbacks=[watch],
-        )
-        trainer.remove_callback(PrinterCallback)
-        if options.early_stopping and val:
-            trainer.add_callback(EarlyStoppingCallback(options.early_stopping))
+        with group.together():
+            trainer = _trainer(options, base, sets, output, plan, device, group, watch)
+            model = trainer.model
+            checkpoints.check_room(output, (checkpoints.KEPT + 2) * _checkpoint_bytes(model))
         trainable, total = model.get_nb_trainable_parameters()
         with loading.few_threads(total):
+            found_pace = _pace(trainer, sets, plan, group, watch, checkpoint)
+            log({"message": str(found_pace)})
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        weights = trainer.adapter()
     best = trainer.state.best_model_checkpoint
     found = {
         "trainable_params": trainable,
@@ -84,8 +86,84 @@ def run(
         "losses": _by_epoch(trainer.state.log_history),
         "step_losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
         "tokens_per_s": watch.mean_speed(),
+        "forecast": asdict(found_pace),
     }
-    return model, found
+    return weights, model, found
+
+
+def rehearse(
+    options: Options, base: Path, sets: Sequence[Sequence[Lesson]], plan: Plan, device: str
+) -> Pace:
+    """How long ``run`` would take: the model is loaded, one batch is measured, nothing is kept.
+
+    Raises:
+        DataError: the loss of that batch is not finite.
+        UsageError: the batch does not fit the GPU.
+    """
+    group = Group.join(device)
+    watch = Watch(lambda step: None, group)
+    with loading.quiet(), TemporaryDirectory() as folder:
+        trainer = _trainer(options, base, sets, Path(folder), plan, device, group, watch)
+        with loading.few_threads(trainer.model.get_nb_trainable_parameters()[1]):
+            return _pace(trainer, sets, plan, group, watch, None)
+
+
+def _trainer(
+    options: Options,
+    base: Path,
+    sets: Sequence[Sequence[Lesson]],
+    output: Path,
+    plan: Plan,
+    device: str,
+    group: Group,
+    watch: Watch,
+) -> LessonTrainer:
+    """The loop, ready to begin."""
+    train, val = sets
+    mine = share(options, group)
+    model = _with_adapter(options, base, plan.need.precision, device)
+    rows, order = dealt(train, group, batch_size=options.batch_size, seed=options.seed)
+    trainer = LessonTrainer(
+        watch,
+        order,
+        group,
+        model=model,
+        args=_arguments(mine, output, len(train), group.size, bool(val), device, plan),
+        train_dataset=rows,
+        eval_dataset=list(val) or None,
+        data_collator=collate,
+        callbacks=[watch],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if options.early_stopping and val:
+        trainer.add_callback(EarlyStoppingCallback(options.early_stopping))
+    return trainer
+
+
+def _pace(
+    trainer: LessonTrainer,
+    sets: Sequence[Sequence[Lesson]],
+    plan: Plan,
+    group: Group,
+    watch: Watch,
+    checkpoint: Path | None,
+) -> Pace:
+    """What one measured batch says of the steps to come."""
+    measured = pacing.measure(trainer, plan.batch)
+    watch.tokens = 0
+    done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
+    args = trainer.args
+    batches = math.ceil(len(sets[0]) / (args.per_device_train_batch_size * group.size))
+    by_epoch = math.ceil(batches / args.gradient_accumulation_steps)
+    steps = args.max_steps if args.max_steps > 0 else math.ceil(by_epoch * args.num_train_epochs)
+    return pacing.pace(
+        sets,
+        plan.batch,
+        measured,
+        by_epoch=by_epoch,
+        steps=max(0, steps - done),
+        processes=group.size,
+    )
 
 
 def collate(rows: Sequence[Lesson]) -> dict[str, Any]:
@@ -107,15 +185,41 @@ def collate(rows: Sequence[Lesson]) -> dict[str, Any]:
 
 
 class LessonTrainer(Trainer):  # type: ignore[misc]
-    """Stops at a loss that is not finite, and counts tokens."""
+    """Stops at a loss that is not finite, counts tokens, and leaves no half-written checkpoint."""
 
-    def __init__(self, watch: Watch, **kwargs: Any) -> None:
+    def __init__(self, watch: Watch, order: Order, group: Group, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._watch = watch
+        self._order = order
+        self._group = group
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+        return self._order
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if not self.is_fsdp_enabled:
+            same_everywhere(self._group, (p for p in self.model.parameters() if p.requires_grad))
+        with self._group.together():
+            checkpoints.check_room(folder.parent, _checkpoint_bytes(self.model))
+        with checkpoints.writing(folder) if self._group.is_writer else nullcontext():
+            super()._save_checkpoint(model, trial)
+            self._group.total(0)  # the others have written their random states
+
+    def adapter(self) -> dict[str, Tensor]:
+        """The adapter's weights by name, gathered where processes hold parts of them."""
+        whole = (
+            self.accelerator.get_state_dict(self.model_wrapped) if self.is_fsdp_enabled else None
+        )
+        return dict(
+            get_peft_model_state_dict(self.model, state_dict=whole, save_embedding_layers=False)
+        )
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The loss of one batch."""
         example_ids = inputs.pop("example_ids")
+        if not model.training:  # a batch by itself, whatever other processes have at the same time
+            kwargs["num_items_in_batch"] = None
         result = super().compute_loss(model, inputs, *args, **kwargs)
         loss = result[0] if isinstance(result, tuple) else result
         if not torch.isfinite(loss):
@@ -133,16 +237,18 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
 class Watch(TrainerCallback):  # type: ignore[misc]
     """Passes on what the loop logs."""
 
-    def __init__(self, log: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, log: Callable[[Mapping[str, Any]], None], group: Group) -> None:
         self.tokens = 0
         self._log = log
+        self._group = group
+        self._total = 0
         self._seen = 0
         self._spent_s = 0.0
         self._started = 0.0
 
     def mean_speed(self) -> float | None:
         """Tokens a second, prompts included; None where no step was taken."""
-        return self.tokens / self._spent_s if self._spent_s else None
+        return self._total / self._spent_s if self._spent_s else None
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock of a step."""
@@ -156,53 +262,44 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if "loss" in entry:
             took = time.perf_counter() - self._started
             self._spent_s += took
+            tokens = self._group.total(self.tokens - self._seen)
+            self._total += tokens
             told |= {"loss": entry["loss"], "lr": entry["learning_rate"]}
-            self._log({**told, "tokens_per_s": (self.tokens - self._seen) / took})
+            self._log({**told, "tokens_per_s": tokens / took})
         elif "eval_loss" in entry:
             self._log({**told, "val_loss": entry["eval_loss"]})
 
 
 def _with_adapter(options: Options, base: Path, precision: str, device: str) -> Any:
-    extra: dict[str, Any] = {}
-    if precision == "bnb4":
-        from transformers import BitsAndBytesConfig
-
-        extra["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-    model = loading.load_weights(base, dtype=DTYPES[precision], device=device, **extra)
+    model = loading.load_weights(base, dtype=DTYPES[precision], device=device)
     model.config.use_cache = False
     if precision == "bnb4":
         from peft import prepare_model_for_kbit_training
 
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     set_seed(options.seed)
-    config = LoraConfig(
-        r=options.lora_r,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
-        target_modules=list(options.target_modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        raise baft.UsageError(
-            f"The model has no modules named {', '.join(options.target_modules)}: {error}",
-            "Name its linear layers with --target-modules.",
-        ) from error
+    return loading.adapt(model, options)
+
+
+def _checkpoint_bytes(model: Any) -> int:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    count = sum(p.numel() for p in trained)
+    return checkpoints.expected_bytes(count, max((p.element_size() for p in trained), default=0))
 
 
 def _arguments(
-    options: Options, output: Path, examples: int, has_val: bool, device: str, model: Any
+    options: Options,
+    output: Path,
+    examples: int,
+    processes: int,
+    has_val: bool,
+    device: str,
+    plan: Plan,
 ) -> TrainingArguments:
-    batches = math.ceil(examples / options.batch_size)
+    batches = math.ceil(examples / (options.batch_size * processes))
     by_epoch = math.ceil(batches / options.grad_accum)
     steps = options.max_steps or by_epoch * options.epochs
-    is_big = model.get_nb_trainable_parameters()[1] >= loading.SMALL
+    recompute = plan.need.recompute
     return TrainingArguments(
         output_dir=str(output),
         num_train_epochs=options.epochs,
@@ -216,11 +313,11 @@ def _arguments(
         per_device_train_batch_size=options.batch_size,
         per_device_eval_batch_size=options.batch_size,
         gradient_accumulation_steps=options.grad_accum,
-        gradient_checkpointing=is_big,  # a big model's activations do not fit beside it
-        gradient_checkpointing_kwargs={"use_reentrant": False} if is_big else None,
+        gradient_checkpointing=recompute,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if recompute else None,
         eval_strategy="epoch" if has_val else "no",
         save_strategy="epoch",
-        save_total_limit=2,
+        save_total_limit=checkpoints.KEPT,
         load_best_model_at_end=has_val,
         metric_for_best_model="eval_loss" if has_val else None,
         greater_is_better=False if has_val else None,
@@ -229,6 +326,7 @@ def _arguments(
         seed=options.seed,
         data_seed=options.seed,
         use_cpu=device == "cpu",
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=device != "cpu",
         remove_unused_columns=False,
         label_names=["labels"],

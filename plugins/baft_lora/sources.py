@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import baft
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 TOKENIZER_FILES = (
     "added_tokens.json",
@@ -27,6 +28,9 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
     "vocab.json",
 )
+
+PACKED = ".quant_state.bitsandbytes__"
+"""Part of the name of what stands beside each weight that bitsandbytes packed to four bits."""
 
 CHECKLIST = (
     "On a machine with internet: hf download {name} --local-dir {folder}. "
@@ -178,28 +182,52 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def parameter_count(files: list[Path]) -> int:
-    """Numbers stored in safetensors files, from their headers alone.
+    """Weights stored in safetensors files, from their headers alone; two to a byte of 4-bit ones.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    return sum(count for _, count in stored(files))
+
+
+def stored(files: list[Path]) -> Iterator[tuple[str, int]]:
+    """Number format (``BF16``, ``NF4``, …) and count of each weight, from the headers alone.
 
     Raises:
         DataError: a file is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
-    total = 0
     for file in files:
         try:
             with safe_open(file, framework="pt") as tensors:
-                for key in tensors.keys():
-                    size = 1
-                    for dimension in tensors.get_slice(key).get_shape():
-                        size *= dimension
-                    total += size
+                keys = list(tensors.keys())
+                packed = {key.partition(PACKED)[0] for key in keys if PACKED in key}
+                for key in keys:
+                    owner, point, _ = key.rpartition(".weight.")
+                    if point and f"{owner}.weight" in packed:
+                        continue  # the scales of a packed weight
+                    part = tensors.get_slice(key)
+                    size = math.prod(part.get_shape())
+                    yield ("NF4", 2 * size) if key in packed else (part.get_dtype(), size)
         except (SafetensorError, OSError) as error:
             raise baft.DataError(
                 f"{str(file)!r} is no readable safetensors file: {error}.",
                 "Copy or download it again.",
             ) from error
-    return total
+
+
+def quantization(path: Path) -> str | None:
+    """How the weights of a model are quantized: ``bnb4``, another method's name, or None.
+
+    Raises:
+        DataError: ``config.json`` is none.
+    """
+    found = read_json(path / "config.json").get("quantization_config")
+    if not isinstance(found, dict):
+        return None
+    method = str(found.get("quant_method"))
+    return "bnb4" if method == "bitsandbytes" and found.get("load_in_4bit") else method
 
 
 def model_digest(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import math
 import os
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import baft
 
-from . import loading, sources
+from . import checkpoints, loading, preflight, quantizing, sources
 from .backend import versions
 from .options import Options
 from .rendering import answer_ids, prompt_ids, template_sha256
@@ -30,7 +31,7 @@ PROJECT_MARKS = (".git", "benchmarks", "config.yaml")
 INFO = "training_info.json"
 
 INDIFFERENT = frozenset(
-    {"allow_download", "base_model", "resume"}
+    {"allow_download", "base_model", "resume", "save_quantized"}
     | {"train_dataset", "val_dataset", "train_sha256", "val_sha256"}
 )
 """Options that may change when a run goes on; what comes of them is compared instead."""
@@ -65,51 +66,91 @@ class LoraTrainer:
             UsageError: options that cannot be, or ``output`` is taken.
             DataError: the base is not there, an example is too long, or the loss is not finite.
         """
+        loading.tame_four_bits()  # what is imported next would import it
+        from .distributed import Group
         from .run import run
 
         asked = Options.read(options)
-        if (output / INFO).is_file() and not asked.resume:
-            raise baft.UsageError(
-                f"{str(output)!r} already holds a training run.",
-                "Go on with --resume, or choose another --output.",
-            )
-        base = sources.find_model(
-            asked.base_model,
-            allow_download=asked.allow_download,
-            point="give --base-model FOLDER",
-        )
         device = loading.choose_device(asked.device)
-        precision = _precision(asked, base, device)
-        tokenizer = _tokenizer(base)
-        sets = [
-            lessons(role, tokenizer, examples[:limit], asked)
-            for examples, limit in ((train, asked.train_limit), (val, asked.val_limit))
-        ]
-        if not sets[0]:
-            raise baft.DataError("There is no example to train on.")
-        info = _asked_info(asked, base, precision, device, tokenizer, sets)
-        checkpoint = _checkpoint(output, info)
-        output.mkdir(parents=True, exist_ok=True)
-        _write_json(output / INFO, info)
+        group = Group.join(device)
+        with group.together():
+            if (output / INFO).is_file() and not asked.resume:
+                raise baft.UsageError(
+                    f"{str(output)!r} already holds a training run.",
+                    "Go on with --resume, or choose another --output.",
+                )
+            asked, base = _base(asked, device, group.is_writer, log)
+            tokenizer = _tokenizer(base)
+            sets = _sets(role, tokenizer, train, val, asked)
+            plan = preflight.plan(
+                asked, base, sets, output=output, device=device, begun=_begun(output)
+            )
+            for line in plan.lines():
+                log({"message": line})
+            info = _asked_info(asked, base, plan, device, tokenizer, sets)
+            info["processes"] = group.size
+            checkpoint = _checkpoint(output, info)
+        if group.is_writer:
+            with checkpoints.on_disk(INFO):
+                output.mkdir(parents=True, exist_ok=True)
+                checkpoints.remove_broken(output)
+                _write_json(output / INFO, info)
+        if checkpoint is not None:
+            log({"message": f"going on from {checkpoint.name}"})
         started = time.perf_counter()
-        model, found = run(
+        weights, model, found = run(
             asked,
             base,
-            *sets,
+            sets,
             output=output,
             checkpoint=checkpoint,
-            precision=precision,
+            plan=plan,
             device=device,
+            group=group,
             log=log,
         )
         info |= found
         info["wall_s"] = time.perf_counter() - started
         info["peak_memory_bytes"] = _peak_memory(device)
-        _write_adapter(model, tokenizer, output, _base_name(asked.base_model, base, output))
-        info["adapter_sha256"] = sources.adapter_digest(output)
-        info["finished"] = True
-        _write_json(output / INFO, info)
+        with group.together():
+            if group.is_writer:
+                with checkpoints.on_disk("The adapter"):
+                    config = model.peft_config["default"].to_dict()
+                    config["base_model_name_or_path"] = _base_name(asked.base_model, base, output)
+                    _write_adapter(weights, config, tokenizer, output)
+                    info["adapter_sha256"] = sources.adapter_digest(output)
+                    info["finished"] = True
+                    _write_json(output / INFO, info)
+        group.leave()
         return info
+
+    def preflight(
+        self,
+        role: baft.Role,
+        train: Sequence[baft.Example],
+        val: Sequence[baft.Example],
+        output: Path,
+        options: Mapping[str, Any],
+        log: Log,
+    ) -> Mapping[str, Any]:
+        """What ``train`` would need and how long it would take; see ``baft.Preflight``."""
+        loading.tame_four_bits()
+        from .run import rehearse
+
+        asked = Options.read(options)
+        device = loading.choose_device(asked.device)
+        base = sources.find_model(
+            asked.base_model,
+            allow_download=asked.allow_download,
+            point="give --base-model FOLDER",
+        )
+        sets = _sets(role, _tokenizer(base), train, val, asked)
+        plan = preflight.plan(asked, base, sets, output=output, device=device)
+        for line in plan.lines():
+            log({"message": line})
+        pace = rehearse(asked, base, sets, plan, device)
+        log({"message": str(pace)})
+        return {**plan.record(), "reason": plan.reason, **dataclasses.asdict(pace)}
 
     def token_counter(self, role: baft.Role, base_model: str) -> Callable[[baft.Example], int]:
         """Counts the tokens of an example as training would see it; only the tokenizer is loaded.
@@ -189,19 +230,46 @@ def _tokenizer(base: Path) -> Any:
     return tokenizer
 
 
-def _precision(options: Options, base: Path, device: str) -> str:
-    """``fp32``, ``bf16`` or ``bnb4``."""
-    import importlib.util
+def _base(options: Options, device: str, is_writer: bool, log: Log) -> tuple[Options, Path]:
+    """The folder of the base; with ``save_quantized`` that one, and options that name it."""
+    base = sources.find_model(
+        options.base_model,
+        allow_download=options.allow_download,
+        point="give --base-model FOLDER",
+    )
+    if options.save_quantized is None:
+        return options, base
+    kept = Path(options.save_quantized).expanduser()
+    if is_writer:
+        quantizing.save(base, kept, name=options.base_model, device=device, log=log)
+    return dataclasses.replace(options, base_model=str(kept)), kept
 
-    if options.quantization == "bnb4" and importlib.util.find_spec("bitsandbytes") is None:
-        raise baft.UsageError(
-            "Quantization bnb4 needs the package 'bitsandbytes', which is not installed.",
-            'Install it: pip install "bitsandbytes>=0.50", or use --quantization bf16.',
-        )
-    if options.quantization != "auto":
-        return options.quantization
-    parameters = sources.parameter_count(sources.weight_files(base))
-    return "fp32" if loading.choose_dtype(device, parameters) == "float32" else "bf16"
+
+def _sets(
+    role: baft.Role,
+    tokenizer: Any,
+    train: Sequence[baft.Example],
+    val: Sequence[baft.Example],
+    options: Options,
+) -> list[list[Lesson]]:
+    """Training and validation lessons.
+
+    Raises:
+        DataError: there is nothing to train on, or as ``lessons``.
+    """
+    sets = [
+        lessons(role, tokenizer, examples[:limit], options)
+        for examples, limit in ((train, options.train_limit), (val, options.val_limit))
+    ]
+    if not sets[0]:
+        raise baft.DataError("There is no example to train on.")
+    return sets
+
+
+def _begun(output: Path) -> str | None:
+    """The precision of the run that is there."""
+    info = sources.read_json(output / INFO) if (output / INFO).is_file() else {}
+    return info.get("quantization")
 
 
 def _checkpoint(output: Path, info: Mapping[str, Any]) -> Path | None:
@@ -223,9 +291,7 @@ def _checkpoint(output: Path, info: Mapping[str, Any]) -> Path | None:
             f"{str(output)!r} was begun differently: {'; '.join(different[:3])}.",
             "Give the same options, or choose another --output.",
         )
-    found = {int(path.name.split("-")[1]): path for path in output.glob("checkpoint-*")}
-    whole = [step for step, path in found.items() if (path / "trainer_state.json").is_file()]
-    return found[max(whole)] if whole else None
+    return checkpoints.last_whole(output)
 
 
 def _decisive(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,7 +304,7 @@ def _decisive(info: Mapping[str, Any]) -> dict[str, Any]:
 def _asked_info(
     options: Options,
     base: Path,
-    precision: str,
+    plan: preflight.Plan,
     device: str,
     tokenizer: Any,
     sets: Sequence[Sequence[Lesson]],
@@ -275,29 +341,40 @@ def _asked_info(
         "val_limit": options.val_limit,
         "max_steps": options.max_steps,
         "is_smoke_run": any((options.train_limit, options.val_limit, options.max_steps)),
-        "quantization": precision,
+        "quantization": plan.need.precision,
+        "quantization_reason": plan.reason,
+        "preflight": plan.record(),
         "device": device,
         "options": dataclasses.asdict(options),
-        "versions": {**versions(), "python": platform.python_version()},
+        "versions": {
+            "baft": importlib.metadata.version("baft"),
+            "accelerate": importlib.metadata.version("accelerate"),
+            **versions(),
+            "python": platform.python_version(),
+        },
         "platform": platform.platform(),
     }
 
 
-def _write_adapter(model: Any, tokenizer: Any, output: Path, base_name: str) -> None:
-    from peft import get_peft_model_state_dict
+def _write_adapter(
+    weights: Mapping[str, Any], config: Mapping[str, Any], tokenizer: Any, output: Path
+) -> None:
+    """Write the adapter; the file that it is recognised by comes last."""
     from safetensors.torch import save_file
 
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    save_file(weights, output / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = model.peft_config["default"].to_dict()
-    config |= {"base_model_name_or_path": base_name, "inference_mode": True}
+    partial = output / "adapter_model.partial"
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in weights.items()},
+        partial,
+        metadata={"format": "pt"},
+    )
+    partial.replace(output / "adapter_model.safetensors")
+    with loading.quiet():
+        tokenizer.save_pretrained(output)
     ordered = {
         key: sorted(value) if isinstance(value, set) else value for key, value in config.items()
     }
-    _write_json(output / "adapter_config.json", ordered)
-    with loading.quiet():
-        tokenizer.save_pretrained(output)
+    _write_json(output / "adapter_config.json", ordered | {"inference_mode": True})
 
 
 def _base_name(name: str, base: Path, output: Path) -> str:

@@ -369,7 +369,7 @@ def test_the_description_is_json_and_says_what_runs(base, adapters):
     assert told["provider"] == "huggingface_local"
     assert told["adapter"] == str(adapters[0])
     assert (told["dtype"], told["device"], told["context"]) == ("float32", "cpu", 512)
-    assert told["versions"].keys() == {"torch", "transformers", "peft", "tokenizers"}
+    assert told["versions"].keys() >= {"torch", "transformers", "peft", "tokenizers"}
     assert hf(base).batch_size == 32
     assert hf(base, batch_size=3).batch_size == 3
 
