@@ -99,9 +99,11 @@ class StepProgress:
             note = f"(+ {step['example']}/{step['examples']}) {note}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done + parts, total=total, note=note)
+            if "val_loss" in step:  # the next step would wipe it out
+                self._say(f"{self._what}: {done}/{total} {note}")
             return
-        is_trial = "trial" in step and not parts
-        if is_trial or done == total or time.monotonic() - self._last >= 5:
+        is_telling = "val_loss" in step or ("trial" in step and not parts)
+        if is_telling or done == total or time.monotonic() - self._last >= 5:
             self._last = time.monotonic()
             self._say(f"{self._what}: {done}/{total} {note}{self._left(done + parts, total)}")
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .common import state
+from .compare import compare
+from .completing import roles, trainers
+
+if TYPE_CHECKING:
+    from .common import State
+    from .training import Lessons
+
+OTHERS = ("ctx", "train", "val", "output", "role", "trainer", "then_compare", "json")
+"""Flags that are none of the trainer's."""
+
+TRAINED = "trained"
+"""The name of the new model among a benchmark's arms."""
 
 
 def train(
@@ -18,8 +30,10 @@ def train(
     base_model: Annotated[str, typer.Option(help="Folder, or hub id in the local cache.")] = (
         "mistralai/Mistral-7B-Instruct-v0.1"
     ),
-    role: Annotated[str, typer.Option(help="Role to train for.")] = "ba",
-    trainer: Annotated[str, typer.Option(help="Trainer, as `baft plugins` lists them.")] = "lora",
+    role: Annotated[str, typer.Option(help="Role to train for.", autocompletion=roles)] = "ba",
+    trainer: Annotated[
+        str, typer.Option(help="Trainer, as `baft plugins` lists them.", autocompletion=trainers)
+    ] = "lora",
     epochs: Annotated[int, typer.Option(min=1)] = 3,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-4,
     batch_size: Annotated[int, typer.Option(min=1)] = 1,
@@ -33,6 +47,9 @@ def train(
     val_limit: Annotated[int | None, typer.Option(min=1, help="Smoke run.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Smoke run.")] = None,
     quantization: Annotated[str, typer.Option(help="bnb4, bf16, fp32 or auto.")] = "auto",
+    save_quantized: Annotated[
+        Path | None, typer.Option(help="Keep the base in 4 bits here, and train on that.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option()] = 42,
     early_stopping: Annotated[
@@ -41,32 +58,81 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut examples too long.")] = False,
     allow_download: Annotated[bool, typer.Option(help="Model hubs may be asked.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print training_info.json.")] = False,
+    then_compare: Annotated[
+        str | None,
+        typer.Option(metavar="BENCHMARK", help="Then compare with the arms of this benchmark."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print training_info.json; of a comparison the decision.")
+    ] = False,
 ) -> None:
     """Fine-tune a model on a role's examples; works offline, on CPU or GPU."""
-    from ..loader import listeners
-    from ..store import read_dataset
-    from .making import StepProgress, flags
+    from .training import CURVE, one_voice, rank, train_once
 
     here = state(ctx)
-    player = here.plugins.role(role)
-    data, held_out = read_dataset(train, player), read_dataset(val, player)
-    options = {
-        **flags(ctx, "ctx", "train", "val", "output", "role", "trainer", "json"),
-        "target_modules": [name.strip() for name in target_modules.split(",") if name.strip()],
-        "train_dataset": str(train),
-        "val_dataset": str(val),
-        "train_sha256": data.sha256,
-        "val_sha256": held_out.sha256,
+    here.quiet = here.quiet or rank(here) > 0
+    with one_voice(here):
+        lessons, options = asked(ctx)
+        then = _arms(here, then_compare, role, f"{trainer}:{output}") if then_compare else []
+    info = train_once(here, lessons, output, options)
+    if rank(here):
+        return
+    spec = f"{trainer}:{output}"
+    if json and not then_compare:
+        here.emit(info, True)
+    elif not json:
+        curve = f"curve   {output / CURVE}\n" if (output / CURVE).is_file() else ""
+        print(f"adapter {output}\n{curve}Next: baft eval --role {role} --model {spec}", flush=True)
+    if then_compare:
+        compare(ctx, benchmark=then_compare, candidate=then, device=device, json=json)
+
+
+def asked(ctx: typer.Context) -> tuple[Lessons, dict[str, Any]]:
+    """What a line of ``baft train`` asks for: what to train, and the trainer's options.
+
+    Raises:
+        BaftError: a role or trainer is not known, or a file holds no examples.
+    """
+    from ..store import read_dataset
+    from .making import command_given, flags
+    from .training import Lessons
+
+    here, given = state(ctx), ctx.params
+    role = here.plugins.role(given["role"])
+    here.plugins.offer("trainers", given["trainer"])
+    lessons = Lessons(
+        role=role,
+        train=read_dataset(given["train"], role),
+        val=read_dataset(given["val"], role),
+        trainer=given["trainer"],
+        command=command_given(ctx),
+    )
+    modules = given["target_modules"].split(",")
+    return lessons, {
+        **flags(ctx, *OTHERS),
+        "target_modules": [name.strip() for name in modules if name.strip()],
+        "train_dataset": str(given["train"]),
+        "val_dataset": str(given["val"]),
+        "train_sha256": lessons.train.sha256,
+        "val_sha256": lessons.val.sha256,
     }
-    told = listeners(here.plugins, "baft_training_logged", here.warn)
-    maker = here.plugins.make("trainers", trainer)
-    with (
-        StepProgress(here, "train", told, output) as log,
-        here.plugins.calling("trainers", trainer),
-    ):
-        info = maker.train(player, data.examples, held_out.examples, output, options, log)
-    if json:
-        here.emit(dict(info), True)
-    else:
-        print(f"adapter {output}\nNext: baft eval --role {role} --model {trainer}:{output}")
+
+
+def _arms(here: State, name: str, role: str, spec: str) -> list[str]:
+    """The arms of a benchmark and the model that is to be trained, as ``--candidate`` has them.
+
+    Raises:
+        UsageError: there is no such benchmark, or it is of another role.
+    """
+    from ..errors import UsageError
+    from ..store import find_benchmark
+    from .running import anchored
+
+    benchmark = anchored(find_benchmark(name, here.project))
+    if benchmark.role != role:
+        raise UsageError(
+            f"The benchmark {name!r} is of the role {benchmark.role!r}, and {role!r} is trained.",
+            f"Name a benchmark of the role {role!r}.",
+        )
+    arms = {**benchmark.models, TRAINED: spec}
+    return [f"{arm}={model}" for arm, model in arms.items()]

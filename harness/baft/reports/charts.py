@@ -123,27 +123,39 @@ def trials_chart(key: str, found: Optimization, arm: int) -> Markup:
 
 def losses_chart(key: str, found: Training, arm: int) -> Markup:
     """Loss by epoch: training steps as a thin line, the epochs' training and validation losses."""
-    colour = ARMS[arm % len(ARMS)]
+    label = f"Loss by epoch: best validation loss {show.score(found.best_val_loss)}"
+    return _drawn(key, label, lambda axes: _draw_losses(axes, found, ARMS[arm % len(ARMS)]))
+
+
+def losses_png(found: Training) -> bytes:
+    """The same as a picture on white, to lie beside the adapter."""
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    picture = io.BytesIO()
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(7.6, 3.6), layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        _draw_losses(figure.subplots(), found, ARMS[1])
+        figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _draw_losses(axes: Axes, found: Training, colour: str) -> None:
     epochs = max((end for end, _, _ in found.epochs), default=1.0)
-    best = show.score(found.best_val_loss)
-
-    def draw(axes: Axes) -> None:
-        if found.steps:
-            place = [(step + 1) / len(found.steps) * epochs for step in range(len(found.steps))]
-            axes.plot(
-                place, found.steps, color=colour, alpha=0.35, linewidth=1, label="training steps"
-            )
-        for column, style, name in ((1, "-", "training"), (2, "--", "validation")):
-            points = [(row[0], row[column]) for row in found.epochs if row[column] is not None]
-            if points:
-                ink = colour if column == 1 else INK
-                axes.plot(*zip(*points, strict=True), style, marker="o", color=ink, label=name)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss")
-        axes.set_xlim(left=0)
-        _legend(axes)
-
-    return _drawn(key, f"Loss by epoch: best validation loss {best}", draw)
+    if found.steps:
+        place = [(step + 1) / len(found.steps) * epochs for step in range(len(found.steps))]
+        axes.plot(place, found.steps, color=colour, alpha=0.35, linewidth=1, label="training steps")
+    for column, line, name in ((1, "-", "training"), (2, "--", "validation")):
+        points = [(row[0], row[column]) for row in found.epochs if row[column] is not None]
+        if points:
+            ink = colour if column == 1 else INK
+            axes.plot(*zip(*points, strict=True), line, marker="o", color=ink, label=name)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.set_xlim(left=0)
+    _legend(axes)
 
 
 def trend_chart(
