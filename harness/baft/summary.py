@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
@@ -12,7 +13,7 @@ from .audit import SAMPLE, Answer, audit_arm, selected_on
 from .records import ArmReport, Report, Usage, ValidityShares
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .protocols import Metric
     from .records import ArmManifest, Audit, Example, Looks, Manifest, PairedTest
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 TAG_LENGTH = 80
 """Longer values of a tag are prose and group nothing."""
+
+NUMBER = re.compile(r"\d+(\.\d+)?")
+
+KINDS = 5
+"""So many kinds of notes on answers are told of each arm, the most frequent ones."""
+
+NOTE_LENGTH = 300
+"""Most characters of a note in the summary; some quote what a server said."""
 
 
 def build_report(
@@ -63,7 +72,7 @@ def build_report(
         repeats=manifest.repeats,
         arms=arms,
         tests=paired_tests(arms),
-        notes=tuple(_notes(manifest, arms)),
+        notes=(*_notes(manifest, arms), *_noted(store, arms)),
         tags={example.id: _tags(example) for example in examples.values() if example.tags},
         looks=looks,
     )
@@ -242,6 +251,26 @@ def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:
     if maxima and max(maxima) > manifest.attainable_max + 1e-9:
         notes.append("A score lies above the metric's attainable maximum: check the metric.")
     return notes
+
+
+def _noted(store: RunStore, arms: Sequence[ArmReport]) -> Iterator[str]:
+    """What backends noted on answers: empty ones, prompts cut off, thinking set apart.
+
+    Notes that differ in numbers alone are counted together, and the first one speaks for them.
+    """
+    for arm in arms:
+        counts: Counter[str] = Counter()
+        first: dict[str, str] = {}
+        for notes, count in store.notes(arm.name):
+            for note in notes:
+                kind = NUMBER.sub("#", note)
+                counts[kind] += count
+                first.setdefault(kind, note)
+        for kind, count in counts.most_common(KINDS):
+            said = first[kind][:NOTE_LENGTH]
+            yield f"{arm.name}: noted on {count} of {arm.expected} answers: {said}"
+        if len(counts) > KINDS:
+            yield f"{arm.name}: {len(counts) - KINDS} further kinds of notes; see the examples."
 
 
 def _sampling(config: Mapping[str, Any]) -> str | None:

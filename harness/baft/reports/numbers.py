@@ -125,12 +125,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def byte_count(number: int) -> str:
+def byte_count(number: int | None) -> str:
     """A size in powers of 1024, three digits at most.
 
     >>> byte_count(123), byte_count(1536), byte_count(5 * 2**30)
     ('123 B', '1.5 KiB', '5 GiB')
     """
+    if number is None:
+        return NA
     value = float(number)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1000 or unit == "GiB":

@@ -9,6 +9,7 @@ from . import numbers as show
 from .auditing import audit_line, looks_line
 from .deciding import can_tell, next_steps, rule_why, variances
 from .text import one_line
+from .usage import usage_lines
 from .wording import arm_rows, in_words, incumbent, paired, scale_note, verdict
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _arms(report: Report, decision: Decision | None, reference: str) -> Iterable
     by_t = [f"{one_line(row.arm.name)} {row.t_interval}" for row in rows if row.arm.summary.t95]
     if by_t:
         yield _text(f"Intervals of the means by Student's t: {', '.join(by_t)}.", "dim")
-    for line in variances(report):
+    for line in (*variances(report), *usage_lines(report)):
         yield _text(one_line(line), "dim")
 
 

@@ -19,6 +19,7 @@ def test_it_holds_the_tables_of_the_plan(report, decision):
             "Significance",
             "Recommendations",
             "Audit evidence",
+            "Usage",
             "Notes",
         )
     ]
