@@ -22,7 +22,7 @@ LISTS = ("functional_requirements", "non_functional_requirements", "constraints"
 def documents(run: Path) -> list[tuple[str, float, dict[str, object]]]:
     """Concept, score and fields of every scored answer of a run."""
     store = RunStore.open(run)
-    concepts = {example.id: str(example.inputs["concept"]) for example, _ in store.examples()}
+    concepts = {example.id: str(example.inputs["concept"]) for example in store.examples()}
     (arm,) = (arm.name for arm in store.manifest().arms)
     found = [
         (concepts[r.example_id], r.score.value, dict(r.prediction.fields))

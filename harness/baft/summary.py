@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from . import stats
@@ -48,9 +50,13 @@ def build_report(
         sources: by arm, the data it was made from, for the audit.
         looks: how often the dataset was asked.
     """
-    examples = {example.id: example for example, _ in store.examples()}
+    n, tags = 0, {}
+    for example in store.examples():
+        n += 1
+        if example.tags:
+            tags[example.id] = _tags(example)
     arms = tuple(
-        _arm_report(store, manifest, arm, metric, examples, (sources or {}).get(arm.name, ()))
+        _arm_report(store, manifest, arm, metric, n, (sources or {}).get(arm.name, ()))
         for arm in manifest.arms
     )
     return Report(
@@ -73,7 +79,7 @@ def build_report(
         arms=arms,
         tests=paired_tests(arms),
         notes=(*_notes(manifest, arms), *_noted(store, arms)),
-        tags={example.id: _tags(example) for example in examples.values() if example.tags},
+        tags=tags,
         looks=looks,
     )
 
@@ -101,36 +107,35 @@ def _arm_report(
     manifest: Manifest,
     arm: ArmManifest,
     metric: Metric,
-    examples: Mapping[str, Example],
+    n: int,
     sources: Sequence[Source],
 ) -> ArmReport:
-    values: dict[str, list[float]] = {}
+    scores: dict[str, float] = {}
     failed: dict[str, str] = {}
+    repeats: list[list[float]] = []
     components: Counter[str] = Counter()
     validity: Counter[str] = Counter()
-    others: list[float] = []
-    rows: list[ScoreRow] = []
-    latencies: list[float] = []
-    for row in store.score_rows(arm.name):
-        if row.failure is not None or row.value is None:
-            failed.setdefault(row.example_id, row.failure or "no score")
-        else:
-            values.setdefault(row.example_id, []).append(row.value)
-            components.update(row.components)
-        if row.validity is not None:
-            validity[row.validity] += 1
-        if row.other_score is not None:
-            others.append(row.other_score)
-        if row.latency_s is not None:
-            latencies.append(row.latency_s)
-        rows.append(replace(row, components={}))
-    scores = {
-        key: stats.mean(found)
-        for key, found in values.items()
-        if key not in failed and len(found) == manifest.repeats
-    }
-    complete = [values[key] for key in scores]
-    scored = sum(len(found) for found in values.values())
+    others, used = array("d"), _Used()
+    scored = 0
+    for id_, rows in groupby(store.score_rows(arm.name), key=attrgetter("example_id")):
+        values = []
+        for row in rows:
+            if row.failure is not None or row.value is None:
+                failed.setdefault(id_, row.failure or "no score")
+            else:
+                values.append(row.value)
+                components.update(row.components)
+            if row.validity is not None:
+                validity[row.validity] += 1
+            if row.other_score is not None:
+                others.append(row.other_score)
+            used.add(row)
+        scored += len(values)
+        if id_ not in failed and len(values) == manifest.repeats:
+            scores[id_] = stats.mean(values)
+            if manifest.repeats > 1:
+                repeats.append(values)
+    examples = list(store.examples()) if sources else []  # only what it was made from asks for them
     parsed = sum(validity.values())
     return ArmReport(
         name=arm.name,
@@ -140,9 +145,7 @@ def _arm_report(
         expected=manifest.num_examples * manifest.repeats,
         scores=scores,
         failed=failed,
-        summary=stats.summarise(
-            list(scores.values()), len(examples) - len(scores), repeats=complete
-        ),
+        summary=stats.summarise(list(scores.values()), n - len(scores), repeats=repeats),
         components={
             name: components[name] / scored if scored else 0.0 for name in manifest.component_max
         },
@@ -153,45 +156,58 @@ def _arm_report(
             mean_other=stats.mean(others) if others else None,
             n=parsed,
         ),
-        usage=_usage(rows, latencies, store.sittings(arm.name), store.cached(arm.name)),
+        usage=used.usage(store.sittings(arm.name), store.cached(arm.name)),
         audit=_audit(store, arm.name, metric, examples, scores, sources),
-        selected_on=selected_on(list(examples.values()), manifest.dataset_sha256, sources),
+        selected_on=selected_on(examples, manifest.dataset_sha256, sources),
     )
 
 
-def _usage(
-    rows: Sequence[ScoreRow],
-    latencies: Sequence[float],
-    took: Sittings,
-    cached: tuple[int, int],
-) -> Usage:
-    completion = sum(row.completion_tokens or 0 for row in rows)
-    answered = [row for row in rows if row.finish_reason is not None]
-    made = completion - cached[1]
-    first = [row.first_token_s for row in rows if row.first_token_s is not None]
-    counted = bool(answered) and all(row.completion_tokens is not None for row in answered)
-    return Usage(
-        prompt_tokens=sum(row.prompt_tokens or 0 for row in rows),
-        completion_tokens=completion,
-        latency_p50_s=stats.percentile(latencies, 0.5),
-        latency_p95_s=stats.percentile(latencies, 0.95),
-        tokens_per_s=made / took.wall_s if made > 0 and took.wall_s else None,
-        wall_s=took.wall_s,
-        truncated=sum(row.finish_reason == "length" for row in rows),
-        cached=cached[0],
-        tokens_per_example=completion / len(answered) if counted else None,
-        first_token_p50_s=stats.percentile(first, 0.5),
-        first_token_p95_s=stats.percentile(first, 0.95),
-        retried=took.retried,
-        peak_memory_bytes=took.peak_memory_bytes,
-    )
+class _Used:
+    """What the rows of an arm add up to; of each, only its times are kept."""
+
+    def __init__(self) -> None:
+        self._prompt = self._completion = self._truncated = self._answered = self._uncounted = 0
+        self._latencies, self._first = array("d"), array("d")
+
+    def add(self, row: ScoreRow) -> None:
+        """Count one row."""
+        self._prompt += row.prompt_tokens or 0
+        self._completion += row.completion_tokens or 0
+        self._truncated += row.finish_reason == "length"
+        if row.finish_reason is not None:
+            self._answered += 1
+            self._uncounted += row.completion_tokens is None
+        if row.latency_s is not None:
+            self._latencies.append(row.latency_s)
+        if row.first_token_s is not None:
+            self._first.append(row.first_token_s)
+
+    def usage(self, took: Sittings, cached: tuple[int, int]) -> Usage:
+        """The sums, with what the store knows of the arm as a whole."""
+        made = self._completion - cached[1]
+        counted = self._answered > 0 and not self._uncounted
+        return Usage(
+            prompt_tokens=self._prompt,
+            completion_tokens=self._completion,
+            latency_p50_s=stats.percentile(self._latencies, 0.5),
+            latency_p95_s=stats.percentile(self._latencies, 0.95),
+            tokens_per_s=made / took.wall_s if made > 0 and took.wall_s else None,
+            wall_s=took.wall_s,
+            truncated=self._truncated,
+            cached=cached[0],
+            tokens_per_example=self._completion / self._answered if counted else None,
+            first_token_p50_s=stats.percentile(self._first, 0.5),
+            first_token_p95_s=stats.percentile(self._first, 0.95),
+            retried=took.retried,
+            peak_memory_bytes=took.peak_memory_bytes,
+        )
 
 
 def _audit(
     store: RunStore,
     arm: str,
     metric: Metric,
-    examples: Mapping[str, Example],
+    examples: Sequence[Example],
     scored: Mapping[str, float],
     sources: Sequence[Source],
 ) -> Audit | None:
@@ -200,17 +216,17 @@ def _audit(
         return None
     step = max(1, -(-n // SAMPLE))
     answers = []
-    for id_ in list(scored)[::step]:
-        result = next(store.results(arm, id_))
+    for example, _ in store.asked(islice(scored, None, None, step)):
+        result = next(store.results(arm, example.id))
         if result.prediction is not None and result.score is not None:
             answers.append(
                 Answer(
-                    example=examples[id_],
+                    example=example,
                     prediction=result.prediction,
                     score=result.score.value,
                 )
             )
-    return audit_arm(answers, metric, sources, examples=list(examples.values()), of=n)
+    return audit_arm(answers, metric, sources, examples=examples, of=n)
 
 
 def _notes(manifest: Manifest, arms: Sequence[ArmReport]) -> list[str]:

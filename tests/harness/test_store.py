@@ -291,7 +291,7 @@ def test_what_is_stored_comes_back_word_for_word(tmp_path, role, make_manifest):
     assert found[0].generation.fields == {"a": ["nan", {"b": None}]}
     assert (found[0].score, found[0].prediction) == (scored.score, scored.prediction)
     assert found[1].failure == failure
-    assert [e.id for e, _ in RunStore.open(tmp_path / "run").examples()] == ["x", "y"]
+    assert [e.id for e in RunStore.open(tmp_path / "run").examples()] == ["x", "y"]
 
 
 def test_lone_surrogates_are_stored_as_escapes(tmp_path, role, make_manifest):

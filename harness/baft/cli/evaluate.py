@@ -108,7 +108,8 @@ def evaluate(
         },
     )
     outcome = finish(here, start(here, chosen, asked, runs))
-    write_atomic(output, outcome.paths["report.json"].read_text(encoding="utf-8"))
+    with outcome.paths["report.json"].open(encoding="utf-8") as whole:
+        write_atomic(output, whole)
     here.say(f"report {output}")
     if json:
         here.emit(to_data(outcome.report.arms[0].summary), True)

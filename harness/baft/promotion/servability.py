@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..engine import score_one
@@ -188,13 +189,13 @@ def _measured(store: RunStore, arm: str) -> _Measured:
     ]
     first = [(value, row.example_id) for value, row in answered if row.repeat == 0]
     _, best = max(first, key=lambda pair: pair[0], default=(0.0, None))
-    examples = list(store.examples())
-    if not examples:
+    found = [best] if best is not None else [e.id for e in islice(store.examples(), 1)]
+    if not found:
         raise UsageError(f"The run {store.folder} holds no example.", "Run the comparison again.")
-    example, messages = next((e for e in examples if e[0].id == best), examples[0])
+    ((example, prompt),) = store.asked(found)
     return _Measured(
         example=example,
-        messages=messages,
+        messages=prompt.messages,
         result=next(store.results(arm, example.id), None),
         lowest=min((value for value, _ in answered), default=None),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -96,12 +97,16 @@ def choose(ids: Sequence[str], report: Report, named: Iterable[str]) -> set[str]
     """
     if len(ids) <= SHOWN:
         return set(ids)
-    scores = {id_: [arm.scores[id_] for arm in report.arms if id_ in arm.scores] for id_ in ids}
-    spread = sorted(ids, key=lambda id_: -_spread(scores[id_]))
-    failed = [id_ for id_ in ids if any(id_ in arm.failed for arm in report.arms)]
-    worst = sorted(ids, key=lambda id_: min(scores[id_], default=float("inf")))
+
+    def scores(id_: str) -> list[float]:
+        return [arm.scores[id_] for arm in report.arms if id_ in arm.scores]
+
+    spread = nsmallest(SHOWN, ids, key=lambda id_: -_spread(scores(id_)))
+    failed = [id_ for id_ in ids if any(id_ in arm.failed for arm in report.arms)][:SHOWN]
+    worst = nsmallest(SHOWN, ids, key=lambda id_: min(scores(id_), default=float("inf")))
     turns = chain.from_iterable(zip_longest(spread, failed, worst))
-    telling = dict.fromkeys(id_ for id_ in chain(named, turns) if id_ in scores)
+    known = set(ids)
+    telling = dict.fromkeys(id_ for id_ in chain(named, turns) if id_ in known)
     return set(islice(telling, SHOWN))
 
 
@@ -116,10 +121,11 @@ def views(
 
     In every other arm's fields is marked what those of the arm ``reference`` do not say.
     """
-    for example, messages in store.examples():
+    for example in store.examples():
         if example.id in chosen:
+            ((_, prompt),) = store.asked([example.id])
             results = [list(store.results(arm.name, example.id)) for arm in report.arms]
-            yield _view(example, messages, results, report, threshold, reference)
+            yield _view(example, prompt.messages, results, report, threshold, reference)
 
 
 def _view(

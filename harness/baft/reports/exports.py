@@ -50,10 +50,10 @@ def table_rows(store: RunStore) -> Iterator[dict[str, Any]]:
     manifest = store.manifest()
     for arm in manifest.arms:
         examples = store.examples()
-        example, _ = next(examples, (None, ()))
+        example = next(examples, None)
         for scored in store.results(arm.name):
             while example is not None and example.id != scored.example_id:
-                example, _ = next(examples)
+                example = next(examples)
             components = scored.score.components if scored.score else {}
             generation, failure = scored.generation, scored.failure
             yield {

@@ -20,7 +20,7 @@ from .charts import distributions_chart, forest_chart, losses_chart, slopes_char
 from .deciding import can_tell, next_steps, rule_why, variances
 from .examples import STATES, anchor, choose, views
 from .history import optimization_of, training_of
-from .listing import LISTED, listing, read_listed
+from .listing import LISTED, listing, read_listed, read_tags
 from .overview import read_rows, tag_tables
 from .text import label, visible
 from .wording import (
@@ -59,11 +59,12 @@ class Making:
 def html_report(store: RunStore, report: Report, decision: Decision | None) -> Iterator[str]:
     """The page in pieces; one example is in memory at a time."""
     policy = (decision.policy if decision else None) or store.manifest().policy
-    every = read_listed(store)
+    every = read_tags(store)
     details = read_rows(store, report, policy.threshold)
-    chosen = choose([one.id for one in every], report, _named(report, details))
-    listed = every if len(every) <= LISTED else [one for one in every if one.id in chosen]
-    tags = tag_tables({one.id: one.tags for one in every}, report)
+    chosen = choose(list(every), report, _named(report, details))
+    few = every if len(every) <= LISTED else {id_: every[id_] for id_ in chosen}
+    listed = read_listed(store, few)
+    tags = tag_tables(every, report)
     choices = [(name, row.value) for name, values in tags.items() for row in values]
     reference, tests = incumbent(report, decision), ordered_tests(report)
     style, script = _asset("report.css"), _asset("report.js")

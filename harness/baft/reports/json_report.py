@@ -128,7 +128,7 @@ def _predictions(store: RunStore, arm: str) -> Iterator[str]:
     example: Example | None = None
     for scored in store.results(arm):
         while example is None or example.id != scored.example_id:
-            example, _ = next(examples)
+            example = next(examples)
         yield _dump(_prediction(example, scored))
 
 

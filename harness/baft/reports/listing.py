@@ -10,7 +10,7 @@ from .examples import STATES, anchor, losses, states, title, tone
 from .text import cut, one_line, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from markupsafe import Markup
 
@@ -35,11 +35,18 @@ class Listed:
     """Those that are single values."""
 
 
-def read_listed(store: RunStore) -> list[Listed]:
-    """Every example of a run, in the dataset's order."""
+def read_tags(store: RunStore) -> dict[str, dict[str, str]]:
+    """By id of every example of a run, in the dataset's order, its tags that are single values."""
+    none: dict[str, str] = {}  # most datasets have no tags, and one dict does for all
+    return {example.id: _tags(example) or none for example in store.examples()}
+
+
+def read_listed(store: RunStore, tags: Mapping[str, Mapping[str, str]]) -> list[Listed]:
+    """The examples that ``tags`` are of, in the dataset's order."""
     return [
-        Listed(id=example.id, title=title(example), tags=_tags(example))
-        for example, _ in store.examples()
+        Listed(id=example.id, title=title(example), tags=tags[example.id])
+        for example in store.examples()
+        if example.id in tags
     ]
 
 
@@ -54,7 +61,7 @@ def _tags(example: Example) -> dict[str, str]:
 def listing(
     store: RunStore,
     report: Report,
-    listed: Iterable[Listed],
+    listed: Sequence[Listed],
     choices: Sequence[tuple[str, str]],
     reference: str,
     threshold: float,
@@ -67,7 +74,8 @@ def listing(
     from markupsafe import Markup
 
     places = {pair: place for place, pair in enumerate(choices)}
-    answers = [_answers(store, arm.name, report, threshold) for arm in report.arms]
+    ids = {one.id for one in listed}
+    answers = [_answers(store, arm.name, ids, report, threshold) for arm in report.arms]
     names = [arm.name for arm in report.arms]
     data = {
         "reference": names.index(reference) if reference in names else None,
@@ -89,14 +97,16 @@ def listing(
     return Markup(text)  # it holds none of the signs that HTML knows
 
 
-def _answers(store: RunStore, arm: str, report: Report, threshold: float) -> dict[str, list[Any]]:
+def _answers(
+    store: RunStore, arm: str, ids: Container[str], report: Report, threshold: float
+) -> dict[str, list[Any]]:
     """By example: mean score, tone, numbers of the components that lost points and of states."""
     found = report.arm(arm)
     scores = found.scores if found else {}
     return {
         row.example_id: _numbers(row, scores.get(row.example_id), report, threshold)
         for row in store.score_rows(arm)
-        if row.repeat == 0
+        if row.repeat == 0 and row.example_id in ids
     }
 
 

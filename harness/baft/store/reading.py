@@ -101,7 +101,8 @@ class RunReader(RunStore):
 
     def example(self, example_id: str) -> tuple[Example, tuple[Message, ...]] | None:
         """One example with its prompt's messages; None where there is none of that id."""
-        return next(self._examples("WHERE id = ?", (example_id,)), None)
+        pairs = ((example, prompt.messages) for example, prompt in self.asked([example_id]))
+        return next(pairs, None)
 
     def decision_if_any(self) -> Decision | None:
         """The decision taken last, if one was taken."""

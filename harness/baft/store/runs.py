@@ -23,7 +23,6 @@ from ..records import (
     Failure,
     Generation,
     Manifest,
-    Message,
     Prediction,
     Prompt,
     Score,
@@ -308,13 +307,10 @@ class RunStore:
         return StoredPrompts(self._db, positions)
 
     def asked(self, ids: Iterable[str]) -> list[tuple[Example, Prompt]]:
-        """These examples with their prompts, in the order given."""
-        found = []
-        for id_ in ids:
-            example, messages = next(self._examples("WHERE id = ?", (id_,)))
-            prompt = Prompt(example_id=id_, inputs=example.inputs, messages=messages)
-            found.append((example, prompt))
-        return found
+        """These examples with their prompts, in the order given; strange ids are left out."""
+        query = "SELECT id, inputs, reference, tags, prompt FROM examples WHERE id = ?"
+        rows = (self._db.execute(query, (id_,)).fetchone() for id_ in ids)
+        return [(example := _example(row), _prompt(example, row[4])) for row in rows if row]
 
     def unscored(self, arm: str, repeat: int) -> list[Generation]:
         """Generations that came back but were not scored before the run stopped."""
@@ -325,24 +321,10 @@ class RunStore:
         )
         return [_generation(row) for row in rows]
 
-    def examples(self) -> Iterator[tuple[Example, tuple[Message, ...]]]:
-        """Every example with its prompt's messages, in order."""
-        return self._examples("ORDER BY position")
-
-    def _examples(
-        self, which: str, values: Sequence[str] = ()
-    ) -> Iterator[tuple[Example, tuple[Message, ...]]]:
-        rows = self._db.execute(
-            f"SELECT id, inputs, reference, tags, prompt FROM examples {which}", values
-        )
-        for id_, inputs, reference, tags, prompt in rows:
-            example = Example(
-                id=id_,
-                inputs=json.loads(inputs),
-                reference=json.loads(reference) if reference is not None else None,
-                tags=json.loads(tags),
-            )
-            yield example, messages_of(prompt)
+    def examples(self) -> Iterator[Example]:
+        """Every example, in order."""
+        query = "SELECT id, inputs, reference, tags FROM examples ORDER BY position"
+        return (_example(row) for row in self._db.execute(query))
 
     def score_rows(self, arm: str) -> Iterator[ScoreRow]:
         """The numbers of an arm's results, in order of examples and repeats."""
@@ -443,6 +425,19 @@ def _text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text
+
+
+def _example(row: Sequence[Any]) -> Example:
+    return Example(
+        id=row[0],
+        inputs=json.loads(row[1]),
+        reference=json.loads(row[2]) if row[2] is not None else None,
+        tags=json.loads(row[3]),
+    )
+
+
+def _prompt(example: Example, messages: str) -> Prompt:
+    return Prompt(example_id=example.id, inputs=example.inputs, messages=messages_of(messages))
 
 
 def _generation(row: Sequence[Any]) -> Generation:

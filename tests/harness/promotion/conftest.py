@@ -316,7 +316,7 @@ def make_results():
 
     def make(run, values, validity=("as_is",) * 3):
         store = RunStore.open(run)
-        ids = [example.id for example, _ in store.examples()]
+        ids = [example.id for example in store.examples()]
         results = [
             Scored(
                 example_id=id_,
