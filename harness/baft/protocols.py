@@ -354,6 +354,19 @@ class RowWriter(Protocol):
         ...
 
 
+@runtime_checkable
+class PipelineWriter(Protocol):
+    """What a role may be besides: one whose reader in the pipeline wants other blocks."""
+
+    def pipeline_blocks(self, prediction: Prediction) -> Mapping[str, Any]:
+        """What stands in each fenced block, by its label (``yaml STORIES``), in order.
+
+        Text is written as it is; under a label that begins with ``json`` or ``yaml`` anything else
+        is written in that form. A prediction that holds nothing is never asked about.
+        """
+        ...
+
+
 class Metric(Protocol):
     """A function from example and prediction to a score."""
 

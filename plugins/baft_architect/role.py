@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
 from baft import Field
 from baft.parsing.documents import Document
+from baft.parsing.pieces import load_yaml
 from baft.parsing.roles import DocumentRole
+
+if TYPE_CHECKING:
+    from baft import Prediction
 
 STORIES = """\
 - id: S1, then S2, S3 and so on
@@ -92,10 +102,56 @@ SEEDS = (
 )
 DEFAULTS = {"product_vision": "", "complexity_tier": "medium"}
 
+
+@dataclass(frozen=True, kw_only=True)
+class Architect(DocumentRole):
+    """The whole job, which the pipeline wants in five blocks."""
+
+    def pipeline_blocks(self, prediction: Prediction) -> dict[str, str | dict[str, Any]]:
+        """The documents, and two more blocks without which the pipeline asks again.
+
+        Its reader (``scripts/run_architect.py``, commit 910b23f) asks up to three times more where
+        ``yaml PRD`` or ``csv TASKS`` is missing. They are drawn from the epics and the stories and
+        add nothing to what was evaluated: a feature for each epic, a task for each story.
+        """
+        told = prediction.fields
+        fields = [document.field for document in self.documents]
+        blocks: dict[str, str | dict[str, Any]] = {
+            field.label: str(told[field.name]) for field in fields if field.name in told
+        }
+        epics, stories = _items(told.get("epics_yaml")), _items(told.get("stories_yaml"))
+        if epics:
+            kept = ("name", "description", "priority")
+            features = [{key: epic[key] for key in kept if key in epic} for epic in epics]
+            blocks["yaml PRD"] = {"features": features}
+        if stories:
+            blocks["csv TASKS"] = _tasks(stories)
+        return blocks
+
+
+def _items(text: object) -> list[Mapping[str, Any]]:
+    """The mappings in a list, or in a list under ``stories``."""
+    found = load_yaml(text) if isinstance(text, str) else None
+    if isinstance(found, Mapping):
+        found = found.get("stories")
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+
+
+def _tasks(stories: list[Mapping[str, Any]]) -> str:
+    """One line for each story, on one line each."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(("story_id", "task_id", "description", "status"))
+    for story in stories:
+        what = story.get("title") or story.get("description") or ""
+        table.writerow((story.get("id", ""), "T1", " ".join(str(what).split()), "todo"))
+    return out.getvalue()
+
+
 ROLES = {
     role.name: role
     for role in (
-        DocumentRole(
+        Architect(
             name="architect",
             task=(
                 "You are a software architect. Break the requirements down into user stories and "

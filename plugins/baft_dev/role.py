@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,13 @@ OUTPUTS = (
     ),
 )
 
+_SENT = re.compile(
+    r"\s*STORY \(YAML\):\s*```yaml\n(?P<story>.+?)\n[ \t]*```"
+    r"\s*REPO TREE[^\n]*\n[ \t]*```\n(?P<tree>.*?)[ \t]*```",
+    re.DOTALL,
+)
+"""What the pipeline sends its developer (``scripts/run_dev.py``, commit 5d3a039)."""
+
 INSTRUCTION = f"{TASK}\n\nAnswer with {OUTPUTS[0].description}."
 """Shared by all examples and sent first, so that a backend can keep its prefix."""
 
@@ -52,7 +61,9 @@ class Developer:
         """Read one line of a dataset.
 
         ``{"story", "architecture", "code_files": [{"path", "content"}]}``, also apart under
-        ``input`` and ``output``. The story is YAML text or a mapping. Everything else becomes tags.
+        ``input`` and ``output``. The story is YAML text or a mapping, or what the pipeline sends:
+        a story and the repository's files, which become the architecture, in fenced blocks.
+        Everything else becomes tags.
 
         Raises:
             ValueError: saying what is wrong with it.
@@ -63,9 +74,13 @@ class Developer:
             tags["story"] = as_yaml(dict(tags["story"]))
         story = required_text(tags, "story")
         architecture = tags.pop("architecture", None) or ""
+        sent = _SENT.match(story)
+        if sent is not None and not architecture:
+            story, architecture = sent["story"].strip(), f"Files so far:\n{sent['tree'].strip()}"
         if not isinstance(architecture, str):
             raise ValueError(f"the architecture is {kind(architecture)}, not text")
-        inputs = {"story": tags.pop("story"), "architecture": architecture}
+        del tags["story"]
+        inputs = {"story": story, "architecture": architecture}
         reference = None
         if tags.get("code_files") is not None:
             reference = {"code_files": _files(tags.pop("code_files"))}
@@ -113,6 +128,26 @@ class Developer:
         files, refused = read_entries(value)
         validity: Validity = "none" if not files else "extracted" if refused else "as_is"
         return Prediction(fields=dict(generation.fields), validity=validity)
+
+    def pipeline_blocks(self, prediction: Prediction) -> dict[str, str]:
+        """The files as JSON with ``path`` and ``code``, what is no test first.
+
+        The pipeline writes the first of them only, and asks again for the next. Its reader takes
+        an object to end at the first brace that closes, so there is none within the texts.
+        """
+        files, _ = read_entries(prediction.fields.get("code_files"))
+        paths = sorted(files, key=lambda path: path.rpartition("/")[2].startswith("test_"))
+        entries = (f'{{"path": {_quoted(path)}, "code": {_quoted(files[path])}}}' for path in paths)
+        return {self.answer_label: "[" + ",\n".join(entries) + "]"}
+
+
+def _quoted(text: str) -> str:
+    r"""JSON text in which braces and backticks are written as escapes.
+
+    >>> print(_quoted("x = {}"))
+    "x = \u007b\u007d"
+    """
+    return re.sub(r"[{}`]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text))
 
 
 def _read(text: str, extraction: Extraction) -> Prediction:

@@ -90,6 +90,8 @@ def chatty(self, example):
         ({"parse": leaking}, r"no outputs: \['other'\]"),
         ({"parse": fragile}, "must read nothing, not raise KeyError"),
         ({"parse": remembering}, "when several threads call it"),
+        ({"pipeline_blocks": lambda self, prediction: {}}, "makes nothing of the target"),
+        ({"pipeline_blocks": lambda self, prediction: {"a b": {1}}}, r"pipeline_blocks\(\)"),
     ],
 )
 def test_a_role_that_breaks_a_promise_is_found(members, words):

@@ -16,9 +16,12 @@ import yaml
 from ..errors import BackendError, DataError
 from ..parsing.pieces import load_yaml
 from ..promotion.positions import load
+from ..protocols import PipelineWriter
 from ..store.codec import finite
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..protocols import Role
     from ..records import Field, Prediction
 
@@ -80,30 +83,47 @@ def concept_of(user: str) -> str:
 
 
 def pipeline_answer(role: Role, prediction: Prediction) -> str:
-    """The document, fenced and labelled as the role's legacy reader expects it.
+    """The answer in fenced blocks, labelled as the role's legacy reader expects them.
 
-    Outputs that have a label are a document each, in a block each. Otherwise the label of the role
-    says the form: YAML with every output, or one output as JSON or as the text it is.
+    A role may make its blocks itself. Outputs that have a label are a document each, in a block
+    each. Otherwise the label of the role says the form: YAML with every output, or one output as
+    JSON or as the text it is.
 
     Raises:
         BackendError: the answer held no document; asking again may help.
     """
     if prediction.validity == "none":
         raise _unread()
+    if isinstance(role, PipelineWriter):
+        blocks = role.pipeline_blocks(prediction)
+    else:
+        blocks = _blocks(role, prediction)
+    return "".join(_block(label, value) for label, value in blocks.items())
+
+
+def _blocks(role: Role, prediction: Prediction) -> Mapping[str, Any]:
     fields = [field for field in role.outputs if field.name in prediction.fields]
     given = {field.name: prediction.fields[field.name] for field in fields}
     if fields and all(field.label for field in fields):
-        return "".join(_yaml_block(field.label, str(given[field.name])) for field in fields)
+        return {field.label: str(given[field.name]) for field in fields}
     form = role.answer_label.partition(" ")[0]
-    if len(role.outputs) == 1 and fields and form == "json":
-        return _json_block(role.answer_label, given[fields[0].name])
-    if len(role.outputs) == 1 and fields and form not in ("yaml", "json"):
-        return _text_block(role.answer_label, str(given[fields[0].name]))
-    document = {field.name: _value(field, given[field.name]) for field in fields}
-    if form == "json":
-        return _json_block(role.answer_label, document)
-    text = yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=2**20)
-    return _yaml_block(role.answer_label, text)
+    if len(role.outputs) == 1 and fields and form != "yaml":
+        value = given[fields[0].name]
+        return {role.answer_label: value if form == "json" else str(value)}
+    return {role.answer_label: {field.name: _value(field, given[field.name]) for field in fields}}
+
+
+def _block(label: str, value: Any) -> str:
+    form = label.partition(" ")[0]
+    if form == "yaml":
+        return _yaml_block(label, value if isinstance(value, str) else _yaml(value))
+    if form == "json" and not isinstance(value, str):
+        return _json_block(label, value)
+    return _text_block(label, str(value))
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(_plain(value), sort_keys=False, allow_unicode=True, width=2**20)
 
 
 def _unread() -> BackendError:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BaftError
-from ..protocols import Bounded
+from ..protocols import Bounded, PipelineWriter
 from ..records import Example, Field, Prediction, Score, digest
 from .promises import (
     HUGE_TEXT,
@@ -82,6 +82,10 @@ def _check_row(role: Role, row: Mapping[str, Any]) -> None:
         must(prediction.validity == "as_is", f"the target does not parse as it stands: {target!r}")
         lost = [name for name in example.reference if name not in prediction.fields]
         must(not lost, f"the target does not hold {lost} of the reference")
+        if isinstance(role, PipelineWriter):
+            blocks = role.pipeline_blocks(prediction)
+            must(bool(blocks), "pipeline_blocks() makes nothing of the target")
+            must_be_json(dict(blocks), "pipeline_blocks()")
 
 
 def _check_bad_rows(role: Role) -> None:

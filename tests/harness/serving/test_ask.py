@@ -208,7 +208,8 @@ def test_files_are_json_and_markdown_is_text_as_their_labels_say():
         load_plugins().role("dev"), Prediction(fields={"code_files": files}, validity="as_is")
     )
     head, *body, tail = text.splitlines()
-    assert (head, tail, json.loads("\n".join(body))) == ("```json FILES", "```", files)
+    assert (head, tail) == ("```json FILES", "```")
+    assert json.loads("\n".join(body)) == [{"path": "app/cart.py", "code": "x = {}  # ```"}]
 
     cases = "## Happy Path\n1. Type:\n```\nlogin\n```\nExpected: a page\n"
     text = pipeline_answer(
