@@ -6,9 +6,11 @@ Modules log to ``logging.getLogger(__name__)``; here alone is decided where that
 from __future__ import annotations
 
 import logging
+import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from .errors import UsageError, did_you_mean
 
@@ -19,13 +21,15 @@ if TYPE_CHECKING:
 LEVELS = ("debug", "info", "warning", "error")
 SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "AUTH")
 """A variable with one of these in its name is taken to hold a secret."""
+IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+"""The password of an address, as ``OLLAMA_HOST`` and proxies have it."""
 LEAST = 6
 """Characters of a secret; shorter values are words that would be cut out of everything."""
 
 
 @contextmanager
 def logged_to(path: Path, level: str, env: Mapping[str, str]) -> Iterator[None]:
-    """Write what baft and its plugins log to a file, appending, while the block lasts.
+    """Write what is logged below ``baft`` to a file, appending, while the block lasts.
 
     Args:
         path: of the log.
@@ -61,13 +65,14 @@ def check_level(level: str) -> None:
 
 
 def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of variables that hold secrets, by their names; the longest first."""
-    found = {
-        value
-        for name, value in env.items()
-        if len(value) >= LEAST and any(word in name.upper() for word in SECRET)
-    }
-    return tuple(sorted(found, key=len, reverse=True))
+    """The values of variables that hold secrets by their names, and passwords in URLs.
+
+    The longest come first, and a password also as it reads when its ``%`` escapes are undone.
+    """
+    named = {value for name, value in env.items() if any(word in name.upper() for word in SECRET)}
+    in_urls = {found for value in env.values() for found in IN_URL.findall(value)}
+    found = named | in_urls | {unquote(password) for password in in_urls}
+    return tuple(sorted((one for one in found if len(one) >= LEAST), key=len, reverse=True))
 
 
 class _Formatter(logging.Formatter):

@@ -42,6 +42,18 @@ def test_what_counts_as_a_secret():
     assert secrets_in(env) == ("longer-one", "abcdef")
 
 
+def test_passwords_in_addresses_are_secrets_too(tmp_path):
+    env = {
+        "OLLAMA_HOST": "https://me:p%40ssword@gpu-box:443",
+        "HTTPS_PROXY": "http://user:proxy-pass@proxy:3128",
+        "PLAIN": "http://gpu-box:11434/path:with@sign",
+    }
+    assert set(secrets_in(env)) == {"proxy-pass", "p%40ssword", "p@ssword"}
+    with logged_to(tmp_path / "run.log", "info", env):
+        logging.getLogger("baft").error("no way through http://user:proxy-pass@proxy:3128")
+    assert "http://user:***@proxy:3128" in (tmp_path / "run.log").read_text()
+
+
 def test_it_appends_and_an_unknown_level_is_refused(tmp_path):
     for word in ("first", "second"):
         with logged_to(tmp_path / "run.log", "error", {}):
