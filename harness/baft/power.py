@@ -34,11 +34,11 @@ def smallest_detectable(
     >>> round(smallest_detectable(0.12, 22), 4)
     0.0752
     """
-    from scipy import stats
+    from scipy import special
 
     if n < 2:
         return None
-    quantiles = stats.t.ppf(1 - alpha / 2, n - 1) + stats.t.ppf(power, n - 1)
+    quantiles = special.stdtrit(n - 1, 1 - alpha / 2) + special.stdtrit(n - 1, power)
     return float(quantiles * std / math.sqrt(n))
 
 
@@ -61,12 +61,12 @@ def examples_needed(
     >>> examples_needed(0.05, 0.12), examples_needed(0.0, 0.12)
     (48, None)
     """
-    from scipy import stats
+    from scipy import special
 
     if gap is None or std is None or not math.isfinite(gap) or not math.isfinite(std) or gap == 0:
         return None
     ratio = abs(gap) / std if std > 0 else math.inf
-    normal = float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+    normal = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
     if normal > ratio * math.sqrt(MOST_EXAMPLES):
         return None
     n = max(2, math.ceil((normal / ratio) ** 2))  # t quantiles are larger: n is at least this
@@ -124,13 +124,13 @@ def pass_probabilities(
         n = 2 or without spread.
     """
     import numpy as np
-    from scipy import stats
+    from scipy import special
 
     values = np.sort(np.asarray(scores, dtype=float))  # (n,)
     n = len(values)
     if n < 2 or not np.isfinite(values).all() or np.ptp(values) == 0:
         return [None] * len(truths)
-    quantile = float(stats.t.ppf(0.95, n - 1)) / math.sqrt(n) if require_bound else 0.0
+    quantile = float(special.stdtrit(n - 1, 0.95)) / math.sqrt(n) if require_bound else 0.0
     bar = threshold - 1e-12
     draws = max(1, min(DRAWS, CELLS // n))
     rng = np.random.default_rng(seed)
@@ -145,7 +145,7 @@ def pass_probabilities(
             spread = float(moved.std(ddof=1))
             gap = float(moved.mean()) - quantile * spread - bar
             scale = spread / math.sqrt(n)
-            found.append(float(stats.norm.cdf(gap / scale)) if scale > 0 else float(gap >= 0))
+            found.append(float(special.ndtr(gap / scale)) if scale > 0 else float(gap >= 0))
             continue
         drawn = moved[picks]
         bounds = drawn.mean(axis=1)  # (draws,)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,24 +71,33 @@ def test_the_t_interval_of_a_worked_example():
     )
 
 
-def test_bca_agrees_with_its_definition():
-    """Efron & Tibshirani 1993, equations 14.9 to 14.15, worked out on the same resamples."""
-    scores = np.array([13, 13, 13, 12, 13, 9, 13, 4, 13, 12]) / 14
-    n, draws = len(scores), stats.RESAMPLES
-    means = scores[np.random.default_rng(0).integers(0, n, (draws, n))].mean(axis=1)
-    z0 = scipy.stats.norm.ppf(
-        ((means < scores.mean()).mean() + (means <= scores.mean()).mean()) / 2
-    )
-    left_out = (scores.sum() - scores) / (n - 1)
-    centred = left_out.mean() - left_out
-    a = (centred**3).sum() / (6 * (centred**2).sum() ** 1.5)
-    ends = []
-    for level in (0.025, 0.975):
-        z = z0 + scipy.stats.norm.ppf(level)
-        ends.append(np.quantile(means, scipy.stats.norm.cdf(z0 + z / (1 - a * z))))
+@pytest.mark.parametrize("n", [2, 5, 22, 300])
+def test_bca_is_what_scipy_finds_on_the_same_resamples(n):
+    scores = np.random.default_rng(n).integers(0, 14, n) / 14
+    known = scipy.stats.bootstrap(
+        (scores,), np.mean, n_resamples=stats.RESAMPLES, rng=np.random.default_rng(0), method="BCa",
+        batch=max(1, stats.CELLS // n),
+    ).confidence_interval  # fmt: skip
     found = stats.mean_interval(scores)
     assert found.method == "BCa"
-    assert [found.low, found.high] == pytest.approx(ends, abs=1e-9)
+    assert [found.low, found.high] == pytest.approx([known.low, known.high], abs=1e-12)
+
+
+@given(st.lists(st.integers(-6, 6), min_size=2, max_size=40).filter(any))
+def test_wilcoxon_is_what_scipy_finds(differences):
+    known = scipy.stats.wilcoxon(
+        differences, zero_method="pratt", method="asymptotic", correction=False
+    )
+    assert stats.wilcoxon_p(differences) == pytest.approx(known.pvalue, rel=1e-12)
+
+
+def test_a_summary_and_a_comparison_wait_for_no_large_import():
+    code = (
+        "import sys; from baft import stats; found = stats.compare('a', 'b', "
+        "{'a': {'x': 1.0, 'y': 0.5}, 'b': {'x': 0.0, 'y': 0.25}}); "
+        "assert found.wilcoxon_p and found.ci95; assert 'scipy.stats' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_scores_that_are_no_numbers_have_no_interval():
