@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING
 
 from .executors import ArmGone as ArmGone
 from .executors import ask_here
-from .loader import describe, load_plugins, off_stdout
+from .loader import describe, load_plugins
 from .records import Example, Failure, Generation, Score, Scored
-from .store.replays import replay_rows
 from .store.runs import Sittings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
 
     from .protocols import Backend, Deliver, Metric, Outcome, Role
     from .records import Decoding, Extraction, Limits, Prompt
@@ -364,21 +362,6 @@ def score_one(
         score=score,
         other_score=score.value if other is chosen else _value(metric, example, other),
     )
-
-
-def score_lines(path: Path, role: Role, metric: Metric, extraction: Extraction) -> Iterator[Scored]:
-    """Score outputs that exist already: one result for each line of a replay file, in order."""
-    for row in replay_rows(path):
-        inputs = row.inputs or {role.inputs[0].name: row.key[1]}
-        example = Example(id=row.example_id, inputs=inputs)
-        generation = Generation(
-            example_id=row.example_id,
-            text=row.output if isinstance(row.output, str) else "",
-            fields=None if isinstance(row.output, str) else row.output,
-        )
-        with off_stdout():
-            scored = score_one(role, metric, example, generation, 0, extraction)
-        yield scored
 
 
 def _value(metric: Metric, example: Example, prediction: object) -> float | None:

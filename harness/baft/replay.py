@@ -68,7 +68,7 @@ class ReplayBackend:
         return [self._answer(prompt) for prompt in prompts]
 
     def _answer(self, prompt: Prompt) -> Generation:
-        for key in _keys(prompt.example_id, prompt.inputs):
+        for key in keys(prompt.example_id, prompt.inputs):
             if key in self._outputs:
                 output = self._outputs[key]
                 break
@@ -85,11 +85,12 @@ class ReplayBackend:
         """Nothing to give back."""
 
 
-def _keys(example_id: str, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-    keys = [("id", example_id), ("inputs", digest(dict(inputs)))]
+def keys(example_id: str, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a line may name an example by: its id, its inputs, or its only input."""
+    named = [("id", example_id), ("inputs", digest(dict(inputs)))]
     if len(inputs) == 1:
-        keys.append(("text", str(next(iter(inputs.values()))).strip()))
-    return keys
+        named.append(("text", str(next(iter(inputs.values()))).strip()))
+    return named
 
 
 def _by_key(path: Path) -> dict[tuple[str, str], str | Mapping[str, Any]]:

@@ -151,3 +151,23 @@ def test_dirty_rows_are_named_by_line_and_skipped_only_when_asked(project, baft)
     said = json.dumps(json.loads(out))
     assert "product_vision is not YAML" in said
     assert "but no requirement" in said
+
+
+def test_score_looks_up_what_was_answered_and_says_where_it_cannot(project, baft):
+    """The alignment of a review with its requirements needs the requirements."""
+    row = owner_row()
+    role = PLUGINS.role("product_owner")
+    example = role.example({**row, "id": "one"})
+    line = {"id": "one", "output": role.target(example)}
+    (project / "p.jsonl").write_text(json.dumps(line) + "\n")
+    (project / "rows.jsonl").write_text(json.dumps({**row, "id": "one"}) + "\n")
+    command = ("score", "--role", "product_owner", "--predictions", "p.jsonl", "--json")
+    _, out, err = baft(*command)
+    assert json.loads(out)["components"]["alignment"] == 0
+    assert "1 lines do not say what they answer" in err
+    code, out, err = baft(*command, "--dataset", "rows.jsonl")
+    assert (code, json.loads(out)["score"], err) == (0, 1.0, "")
+    (project / "p.jsonl").write_text(json.dumps({**line, "id": "two"}) + "\n")
+    code, _, err = baft(*command, "--dataset", "rows.jsonl")
+    assert code == 2
+    assert "p.jsonl, line 1: no example has id 'two'" in err

@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 from baft import BackendError, Generation
-from baft.engine import ArmGone, Job, run_arm, score_lines, scoring_pool
+from baft.engine import ArmGone, Job, run_arm, scoring_pool
 from baft.executors import asking
 from baft.records import Decoding, Limits
 from baft.store import RunStore
@@ -311,17 +311,6 @@ def test_many_prompts_are_asked_in_batches_sorted_by_length_within_a_window(run,
     first = [id_ for ids, _ in backend.calls[:3] for id_ in ids]
     assert set(first) == {f"w{i}" for i in range(12)}
     assert {first[0], first[1]} == {"w10", "w11"}  # the longest come first
-
-
-def test_lines_that_exist_already_are_scored_one_by_one(write_lines, role, metric):
-    path = write_lines(
-        "p.jsonl",
-        [{"id": "a", "output": "GOOD x"}, {"inputs": {"word": "y"}, "output": "GOOD !"},
-         {"id": "c", "output": "no"}],
-    )  # fmt: skip
-    found = list(score_lines(path, role, metric, "lenient"))
-    assert [f.score.value if f.score else None for f in found] == [1.0, None, 0.0]
-    assert found[0].example_id == "a"
 
 
 KILLED = """

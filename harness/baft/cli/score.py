@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import state
 from .completing import metrics, roles
+
+if TYPE_CHECKING:
+    from ..records import Extraction
 
 
 def score(
@@ -18,6 +21,9 @@ def score(
     metric: Annotated[
         str | None, typer.Option(help="Default: the role's own.", autocompletion=metrics)
     ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="The examples that are answered, for a metric that looks.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Nothing is removed around the document.")
     ] = False,
@@ -26,18 +32,23 @@ def score(
     """Score outputs that exist already.
 
     With --json: {"id", "score", "components", "failure"} for each line; score is null only where
-    the metric itself could not run.
+    the metric itself could not run. Without --dataset the metric is told what a line says of its
+    example, and no reference.
     """
     import json as json_module
 
-    from ..engine import score_lines
     from ..reports import render_summary
+    from ..scoring import score_lines
+    from ..store import read_dataset
 
     here = state(ctx)
     chosen = here.plugins.role(role)
     measure = here.plugins.metric(metric or chosen.metric)
-    scores, failures = [], 0
-    for result in score_lines(predictions, chosen, measure, "strict" if strict else "lenient"):
+    examples = None if dataset is None else read_dataset(dataset, chosen).examples
+    extraction: Extraction = "strict" if strict else "lenient"
+    scores, failures, blind = [], 0, 0
+    for example, result in score_lines(predictions, chosen, measure, extraction, examples):
+        blind += any(field.name not in example.inputs for field in chosen.inputs)
         if result.score is not None:
             scores.append(result.score.value)
         failures += result.failure is not None
@@ -53,5 +64,10 @@ def score(
                     ensure_ascii=False,
                 )
             )
+    if blind:
+        here.warn(
+            f"{blind} lines do not say what they answer; if {measure.name} looks at that, they are "
+            "scored too low. Name the examples: --dataset FILE."
+        )
     if not json:
         render_summary(measure, scores, failures, here.console())
