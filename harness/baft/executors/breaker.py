@@ -7,6 +7,7 @@ unanswered, for ``--resume``. M. Nygard, Release It! (2007), section 5.2, descri
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from ..protocols import Deliver, Outcome
     from ..records import Prompt
+
+log = logging.getLogger(__name__)
 
 IN_A_ROW = 5
 """So many prompts, at least, must fail with all their tries and nothing be answered between."""
@@ -80,6 +83,10 @@ class Breaker:
         async with self._open:  # one probes; the others wait for what it finds
             if prompt.example_id not in self._held:
                 return
+            log.warning(
+                "%d in a row failed, one more try in %g s: %s",
+                *(len(self._held), self._pause_s, problem.message),
+            )
             await asyncio.sleep(self._pause_s)
             if prompt.example_id not in self._held:
                 return
