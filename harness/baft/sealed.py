@@ -123,7 +123,7 @@ def _prepare(prepared: Prepared, decision: Decision) -> Prepared:
             f"{path} is not the sealed set that this run was begun with.", "Restore the file."
         )
     examples = read_dataset(path, role).examples
-    known = shared(examples, list(prepared.store.examples()))
+    known = shared(examples, prepared.store.examples())
     if known:
         raise DataError(
             f"{len(known)} of its {len(examples)} examples are in the validation set, so it is no "

@@ -50,13 +50,9 @@ def build_report(
         sources: by arm, the data it was made from, for the audit.
         looks: how often the dataset was asked.
     """
-    n, tags = 0, {}
-    for example in store.examples():
-        n += 1
-        if example.tags:
-            tags[example.id] = _tags(example)
+    examples = store.examples()
     arms = tuple(
-        _arm_report(store, manifest, arm, metric, n, (sources or {}).get(arm.name, ()))
+        _arm_report(store, manifest, arm, metric, examples, (sources or {}).get(arm.name, ()))
         for arm in manifest.arms
     )
     return Report(
@@ -79,7 +75,7 @@ def build_report(
         arms=arms,
         tests=paired_tests(arms),
         notes=(*_notes(manifest, arms), *_noted(store, arms)),
-        tags=tags,
+        tags={example.id: _tags(example) for example in examples if example.tags},
         looks=looks,
     )
 
@@ -107,7 +103,7 @@ def _arm_report(
     manifest: Manifest,
     arm: ArmManifest,
     metric: Metric,
-    n: int,
+    examples: Sequence[Example],
     sources: Sequence[Source],
 ) -> ArmReport:
     scores: dict[str, float] = {}
@@ -135,7 +131,6 @@ def _arm_report(
             scores[id_] = stats.mean(values)
             if manifest.repeats > 1:
                 repeats.append(values)
-    examples = list(store.examples()) if sources else []  # only what it was made from asks for them
     parsed = sum(validity.values())
     return ArmReport(
         name=arm.name,
@@ -145,7 +140,9 @@ def _arm_report(
         expected=manifest.num_examples * manifest.repeats,
         scores=scores,
         failed=failed,
-        summary=stats.summarise(list(scores.values()), n - len(scores), repeats=repeats),
+        summary=stats.summarise(
+            list(scores.values()), len(examples) - len(scores), repeats=repeats
+        ),
         components={
             name: components[name] / scored if scored else 0.0 for name in manifest.component_max
         },

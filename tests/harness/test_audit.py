@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,22 @@ def test_a_form_in_which_all_inputs_are_asked_is_no_leak():
     assert shared(examples, others) == {}
     again = [Example(id="t", inputs={"concept": f"{form} thing4 area4"})]
     assert shared(examples, again) == {4: (0, 1.0)}
+
+
+def test_many_examples_are_compared_part_by_part(monkeypatch):
+    form = "users want a new web app for"
+    examples = [
+        Example(id=str(i), inputs={"concept": f"{form} thing{i} area{i} with part{i} and view{i}"})
+        for i in range(50)
+    ]
+    others = [
+        examples[3],
+        Example(id="t", inputs={"concept": "thing44 area44 with part44 and view44"}),
+    ]
+    whole = shared(examples, others)
+    monkeypatch.setattr(import_module("baft.audit.leaks"), "AT_ONCE", 7)
+    assert shared(examples, others) == whole
+    assert set(whole) == {3, 44}
 
 
 def test_training_data_that_is_gone_is_said_and_does_not_void():

@@ -380,6 +380,17 @@ def test_missing_prompts_are_read_from_the_store_in_order(tmp_path, role, make_m
     assert store.asked(["w5", "w0"]) == pairs
 
 
+def test_examples_are_a_sequence_on_disk(tmp_path, role, make_manifest):
+    store = RunStore.create(tmp_path / "run", make_manifest(n=4))
+    known = [role.example({"word": f"w{i}"}) for i in range(4)]
+    store.add_examples(iter(known), role.prompt)
+    found = store.examples()
+    assert (list(found), list(found), len(found)) == (known, known, 4)
+    assert (found[0], found[-1], found[1:3], found[9:]) == (known[0], known[3], known[1:3], [])
+    with pytest.raises(IndexError):
+        found[4]
+
+
 def test_a_survey_finds_what_reading_finds(write_lines, role):
     path = write_lines("d.jsonl", [{"word": "a"}, {"word": "b"}, {"word": "a"}])
     with pytest.raises(DataError, match="line 3: id 'a' was already used in line 1"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..records import AuditFinding, Evidence, digest
@@ -24,6 +25,8 @@ FORM = 0.05
 form in which inputs are asked, no sign that two are the same."""
 FEW = 4
 """Inputs with fewer word triples must lie in the other whole: two short texts meet by chance."""
+AT_ONCE = 2_000
+"""So many examples are compared with the training data at a time; as many tell what form is."""
 LEAKED = 0.05
 """Share of examples known from training above which the arm is void. What a leak can add to the
 mean is at most that share times the room above an honest score: at 0.05 no more than 0.004 for a
@@ -50,24 +53,33 @@ def shared(examples: Sequence[Example], others: Sequence[Example]) -> dict[int, 
     """By index of each example whose inputs another has, exactly or nearly: index and share.
 
     Exact, by a sparse product: MinHash would estimate what a few seconds compute, see
-    benchmarks/README.md.
+    benchmarks/README.md. The examples may lie on disk: they are read ``AT_ONCE`` at a time.
     """
     exact = {digest(dict(other.inputs)): j for j, other in enumerate(others)}
-    sets = [shingles(words_of(example.inputs)) for example in examples]
-    seen = Counter(triple for one in sets for triple in one)
-    form = {triple for triple, n in seen.items() if n > max(2, FORM * len(examples))}
-    sets = [one - form for one in sets]
+    form = _form(examples)
     theirs = [shingles(words_of(other.inputs)) - form for other in others]
     found: dict[int, tuple[int, float]] = {}
-    for i, j, share in near(sets, theirs, at_least=SAME_INPUTS, contained=True):
-        is_enough = sets[i] and (share >= 1 or len(sets[i]) >= FEW)
-        if is_enough and share > found.get(i, (0, 0.0))[1]:
-            found[i] = j, share
-    for i, example in enumerate(examples):
-        same = exact.get(digest(dict(example.inputs)))
-        if same is not None:
-            found[i] = same, 1.0
+    rest = iter(examples)
+    for start in range(0, len(examples), AT_ONCE):
+        part = list(islice(rest, AT_ONCE))
+        sets = [shingles(words_of(example.inputs)) - form for example in part]
+        for i, j, share in near(sets, theirs, at_least=SAME_INPUTS, contained=True):
+            is_enough = sets[i] and (share >= 1 or len(sets[i]) >= FEW)
+            if is_enough and share > found.get(start + i, (0, 0.0))[1]:
+                found[start + i] = j, share
+        for i, example in enumerate(part, start=start):
+            same = exact.get(digest(dict(example.inputs)))
+            if same is not None:
+                found[i] = same, 1.0
     return dict(sorted(found.items()))
+
+
+def _form(examples: Sequence[Example]) -> set[tuple[str, ...]]:
+    """The word triples in which inputs are asked, as evenly spaced examples tell."""
+    step = max(1, -(-len(examples) // AT_ONCE))
+    sample = [shingles(words_of(one.inputs)) for one in islice(examples, None, None, step)]
+    seen = Counter(triple for one in sample for triple in one)
+    return {triple for triple, n in seen.items() if n > max(2, FORM * len(sample))}
 
 
 def selected_on(examples: Sequence[Example], dataset_sha256: str, sources: Sequence[Source]) -> str:

@@ -49,7 +49,7 @@ def table_rows(store: RunStore) -> Iterator[dict[str, Any]]:
     """One line for each result, by column; what is unknown is None."""
     manifest = store.manifest()
     for arm in manifest.arms:
-        examples = store.examples()
+        examples = iter(store.examples())
         example = next(examples, None)
         for scored in store.results(arm.name):
             while example is not None and example.id != scored.example_id:

@@ -124,7 +124,7 @@ def _scores(summary: Summary) -> dict[str, Any]:
 
 def _predictions(store: RunStore, arm: str) -> Iterator[str]:
     """One line for each result; examples and results come in the same order."""
-    examples = store.examples()
+    examples = iter(store.examples())
     example: Example | None = None
     for scored in store.results(arm):
         while example is None or example.id != scored.example_id:

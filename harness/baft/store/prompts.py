@@ -1,4 +1,4 @@
-"""The prompts of a run that are still to be asked: read from disk when somebody looks at them."""
+"""Examples and prompts of a run as sequences: read from disk when somebody looks at them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,42 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from ..records import Message, Prompt
+from ..records import Example, Message, Prompt
 
 if TYPE_CHECKING:
     import sqlite3
     from array import array
+    from collections.abc import Iterator
+    from typing import Any
+
+
+class StoredExamples(Sequence[Example]):
+    """All examples of a run, in order; none is held.
+
+    Args:
+        db: the store of the run; it must stay open.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) FROM examples").fetchone()[0])
+
+    def __iter__(self) -> Iterator[Example]:
+        query = "SELECT id, inputs, reference, tags FROM examples ORDER BY position"
+        return (example_of(row) for row in self._db.execute(query))
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        place = range(len(self))[index]
+        if isinstance(place, range):
+            return [self[i] for i in place]
+        query = "SELECT id, inputs, reference, tags FROM examples WHERE position = ?"
+        return example_of(self._db.execute(query, (place,)).fetchone())
 
 
 class StoredPrompts(Sequence[Prompt]):
@@ -47,6 +78,16 @@ class StoredPrompts(Sequence[Prompt]):
         )
         found = {row[0]: prompt_of(*row[1:]) for row in rows if row[0] in wanted}
         return [found[position] for position in positions]
+
+
+def example_of(row: Sequence[Any]) -> Example:
+    """An example out of its id, inputs, reference and tags in the store."""
+    return Example(
+        id=row[0],
+        inputs=json.loads(row[1]),
+        reference=json.loads(row[2]) if row[2] is not None else None,
+        tags=json.loads(row[3]),
+    )
 
 
 def prompt_of(example_id: str, inputs: str, messages: str) -> Prompt:

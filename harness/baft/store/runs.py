@@ -30,7 +30,7 @@ from ..records import (
 )
 from .codec import finite, from_data, plain, read_json, to_data, to_json
 from .files import write_atomic
-from .prompts import StoredPrompts, messages_of
+from .prompts import StoredExamples, StoredPrompts, example_of, messages_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -310,7 +310,7 @@ class RunStore:
         """These examples with their prompts, in the order given; strange ids are left out."""
         query = "SELECT id, inputs, reference, tags, prompt FROM examples WHERE id = ?"
         rows = (self._db.execute(query, (id_,)).fetchone() for id_ in ids)
-        return [(example := _example(row), _prompt(example, row[4])) for row in rows if row]
+        return [(example := example_of(row), _prompt(example, row[4])) for row in rows if row]
 
     def unscored(self, arm: str, repeat: int) -> list[Generation]:
         """Generations that came back but were not scored before the run stopped."""
@@ -321,10 +321,9 @@ class RunStore:
         )
         return [_generation(row) for row in rows]
 
-    def examples(self) -> Iterator[Example]:
+    def examples(self) -> StoredExamples:
         """Every example, in order."""
-        query = "SELECT id, inputs, reference, tags FROM examples ORDER BY position"
-        return (_example(row) for row in self._db.execute(query))
+        return StoredExamples(self._db)
 
     def score_rows(self, arm: str) -> Iterator[ScoreRow]:
         """The numbers of an arm's results, in order of examples and repeats."""
@@ -425,15 +424,6 @@ def _text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text
-
-
-def _example(row: Sequence[Any]) -> Example:
-    return Example(
-        id=row[0],
-        inputs=json.loads(row[1]),
-        reference=json.loads(row[2]) if row[2] is not None else None,
-        tags=json.loads(row[3]),
-    )
 
 
 def _prompt(example: Example, messages: str) -> Prompt:
