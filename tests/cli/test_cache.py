@@ -49,6 +49,23 @@ def test_another_decoding_or_no_cache_asks_again(evaluate, change):
     assert evaluate(*change)[0] == 22
 
 
+def test_deterministic_is_greedy_kept_in_the_report_and_asks_again(evaluate):
+    evaluate("--temperature", "0")
+    asked, report, _ = evaluate("--deterministic")
+    assert asked == 22
+    assert report["metadata"]["decoding"]["deterministic"] is True
+    assert report["metadata"]["decoding"]["temperature"] == 0
+    assert evaluate("--deterministic")[0] == 0
+
+
+def test_deterministic_bears_no_temperature_and_a_batch_holds_a_prompt(project, baft):
+    flags = ("eval", "--model", "good.jsonl", "--dataset", "val.jsonl")
+    code, _, err = baft(*flags, "--deterministic", "--temperature", "0.5")
+    assert code == 2
+    assert "deterministic needs temperature 0" in err
+    assert baft(*flags, "--batch-size", "0")[0] == 2
+
+
 def test_only_what_is_missing_is_asked(evaluate):
     assert evaluate("--limit", "5")[0] == 5
     asked, report, _ = evaluate()

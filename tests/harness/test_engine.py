@@ -313,6 +313,14 @@ def test_many_prompts_are_asked_in_batches_sorted_by_length_within_a_window(run,
     assert {first[0], first[1]} == {"w10", "w11"}  # the longest come first
 
 
+def test_deterministic_asks_one_prompt_at_a_time(run):
+    backend = Answering(batch_size=4)
+    greedy = Decoding(temperature=0.0, deterministic=True)
+    assert values(run(backend, n=6, decoding=greedy)) == [1.0] * 6
+    assert [len(ids) for ids, _ in backend.calls] == [1] * 6
+    assert backend.most == 1
+
+
 KILLED = """
 import asyncio, sys, pathlib
 sys.path.insert(0, {tests!r})

@@ -9,7 +9,7 @@ import typer
 
 from .common import POLICY, RULE, Exit, State, parse_share, state
 from .completing import arms, metrics, policies, roles, specs
-from .running import anchored, asked_for, finish, measured_by, start
+from .running import anchored, asked_for, decoded, finish, measured_by, start
 from .running import resume as reopen
 
 if TYPE_CHECKING:
@@ -62,7 +62,13 @@ def compare(
     stream: Annotated[
         bool, typer.Option("--stream", help="Stream answers; tells the time to the first token.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batch size of local models; default: what memory holds."),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Greedy, and one prompt at a time.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     executor: Annotated[
         str, typer.Option(metavar="NAME[?OPTIONS]", help="What asks the models: local, ray?gpus=1.")
@@ -119,7 +125,7 @@ def compare(
             **measured_by(here, frozen, role, metric),
             extraction=extraction,
             incumbent=incumbent,
-            temperature=temperature,
+            **decoded(temperature, deterministic),
             max_tokens=max_tokens,
             num_ctx=num_ctx,
             seed=seed,

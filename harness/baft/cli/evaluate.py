@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import Exit, state
 from .completing import metrics, roles, specs
-from .running import anchored, asked_for, finish, measured_by, start
+from .running import anchored, asked_for, decoded, finish, measured_by, start
+
+if TYPE_CHECKING:
+    from ..store import Benchmark
+    from .common import State
 
 
 def evaluate(
@@ -35,7 +39,13 @@ def evaluate(
     stream: Annotated[
         bool, typer.Option("--stream", help="Stream answers; tells the time to the first token.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Batch size of local models.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batch size of local models; default: what memory holds."),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Greedy, and one prompt at a time.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     executor: Annotated[
         str, typer.Option(metavar="NAME[?OPTIONS]", help="What asks the models: local, ray?gpus=1.")
@@ -54,29 +64,12 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the scores.")] = False,
 ) -> None:
     """Evaluate one model on a role's examples."""
-    from ..errors import UsageError
-    from ..records import Decoding, Policy
     from ..reports import render_arms
-    from ..store import Benchmark, find_benchmark, write_atomic
+    from ..store import write_atomic
     from ..store.codec import to_data
 
     here = state(ctx)
-    try:
-        frozen = anchored(find_benchmark(role, here.project))
-    except UsageError:  # no benchmark of the role's name
-        if dataset is None:
-            raise
-        own = here.plugins.metric(here.plugins.role(role).metric)
-        frozen = Benchmark(
-            name=role,
-            version=1,
-            role=role,
-            dataset=str(dataset),
-            metric=own.name,
-            metric_version=own.version,
-            decoding=Decoding(),
-            policy=Policy(),
-        )
+    frozen = own_benchmark(here, role, dataset)
     chosen = frozen.with_overrides(
         models={"model": model},
         incumbent="model",
@@ -84,7 +77,7 @@ def evaluate(
         dataset_sha256="" if dataset is not None else None,
         **measured_by(here, frozen, role, metric),
         extraction=extraction,
-        temperature=temperature,
+        **decoded(temperature, deterministic),
         max_tokens=max_tokens,
         num_ctx=num_ctx,
         seed=seed,
@@ -117,3 +110,31 @@ def evaluate(
         render_arms(outcome.report, here.console())
     if outcome.problems:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def own_benchmark(here: State, role: str, dataset: Path | None) -> Benchmark:
+    """The benchmark of a role's name; where there is none, the role's metric on the dataset.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    from ..errors import UsageError
+    from ..records import Decoding, Policy
+    from ..store import Benchmark, find_benchmark
+
+    try:
+        return anchored(find_benchmark(role, here.project))
+    except UsageError:
+        if dataset is None:
+            raise
+        own = here.plugins.metric(here.plugins.role(role).metric)
+        return Benchmark(
+            name=role,
+            version=1,
+            role=role,
+            dataset=str(dataset),
+            metric=own.name,
+            metric_version=own.version,
+            decoding=Decoding(),
+            policy=Policy(),
+        )

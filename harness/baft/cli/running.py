@@ -86,6 +86,13 @@ def measured_by(
     return {"metric": metric, "metric_version": here.plugins.metric(metric).version}
 
 
+def decoded(temperature: float | None, deterministic: bool) -> dict[str, Any]:
+    """What these flags change in the decoding; ``--deterministic`` alone is greedy too."""
+    if not deterministic:
+        return {"temperature": temperature}
+    return {"temperature": 0.0 if temperature is None else temperature, "deterministic": True}
+
+
 def start(here: State, benchmark: Benchmark, asked: Asked, output: Path | None) -> Prepared:
     """Open everything and create the run."""
     from ..comparison import prepare

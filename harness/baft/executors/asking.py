@@ -48,8 +48,11 @@ async def ask_here(
         ArmGone: the backend cannot answer any more (in an exception group).
     """
     width = min(backend.max_concurrency or limits.concurrency, len(prompts)) or 1
+    size = max(1, backend.batch_size)
+    if decoding.deterministic:
+        width = size = 1
     asking = _Asking(backend, decoding, limits, deliver, width)
-    batches = _batches(prompts, max(1, backend.batch_size))
+    batches = _batches(prompts, size)
 
     async def worker() -> None:
         while batch := asking.again() or next(batches, []):  # shared: each goes to one worker

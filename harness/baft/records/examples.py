@@ -93,6 +93,8 @@ class Decoding:
     """Draws of one example depend on this, the prompt and nothing else, where a backend can."""
     num_ctx: int = 8192
     """Context window asked of servers that have to be told, in tokens."""
+    deterministic: bool = False
+    """One prompt at a time, so that no answer depends on those beside it; needs temperature 0."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 10):
@@ -103,3 +105,5 @@ class Decoding:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if self.num_ctx < 1:
             raise ValueError(f"num_ctx must be at least 1, not {self.num_ctx}")
+        if self.deterministic and self.temperature != 0:
+            raise ValueError(f"deterministic needs temperature 0, not {self.temperature}")
