@@ -449,6 +449,42 @@ class TokenCounter(Protocol):
         ...
 
 
+@runtime_checkable
+class ModelCopier(Protocol):
+    """What a trainer may be besides: one whose models name other files by where they lie."""
+
+    def copy_model(self, source: Path, target: Path) -> None:
+        """Copy a trained model to another folder, so that it can be opened there too.
+
+        Raises:
+            DataError: it names a file that is not there.
+        """
+        ...
+
+
+@runtime_checkable
+class Preflight(Protocol):
+    """What a trainer may be besides: one that says whether a run fits before it begins."""
+
+    def preflight(
+        self,
+        role: Role,
+        train: Sequence[Example],
+        val: Sequence[Example],
+        output: Path,
+        options: Mapping[str, Any],
+        log: Callable[[Mapping[str, Any]], None],
+    ) -> Mapping[str, Any]:
+        """Tell what ``train`` would need and how long it would take; nothing is written.
+
+        ``log`` is told ``{"message"}`` by line; what is returned holds the same in numbers.
+
+        Raises:
+            UsageError: the run cannot fit; says what would.
+        """
+        ...
+
+
 class Optimizer(Protocol):
     """Makes a better prompt out of examples."""
 

@@ -20,8 +20,8 @@ import baft
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from .lessons import Lesson
     from .options import Options
-    from .trainer import Lesson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,10 @@ class Group:
     def total(self, number: int) -> int:
         """The sum of everybody's number."""
         return self._reduced(number, "SUM")
+
+    def least(self, number: int) -> int:
+        """The smallest of everybody's numbers."""
+        return self._reduced(number, "MIN")
 
     def is_same(self, sha256: str) -> bool:
         """Whether everybody has this digest."""

@@ -161,7 +161,8 @@ def adapt(model: Any, options: Options) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        with quiet():
+            return get_peft_model(model, config)
     except ValueError as error:
         raise baft.UsageError(
             f"The model has no modules named {', '.join(options.target_modules)}: {error}",

@@ -80,7 +80,7 @@ def activation_bytes(
     dropout: bool,
     recompute: bool,
 ) -> int:
-    """What a forward pass keeps for the backward pass of a LoRA, at its peak.
+    """What the forward pass of a LoRA keeps for its backward pass, and the logits.
 
     Counted on Llama-like layers of transformers 5.23 and PEFT 0.21 (float32 norms and adapters):
     13 bytes by hidden unit, gate, up and their product, keys and values; by adapted module its

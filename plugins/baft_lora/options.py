@@ -91,4 +91,9 @@ class Options:
         options = cls(**given)
         modules: Any = options.target_modules
         parts = modules.split(",") if isinstance(modules, str) else modules
-        return replace(options, target_modules=tuple(part.strip() for part in parts))
+        kept = options.save_quantized
+        return replace(
+            options,
+            target_modules=tuple(part.strip() for part in parts),
+            save_quantized=str(kept) if kept else None,
+        )

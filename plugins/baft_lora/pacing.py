@@ -11,7 +11,7 @@ import baft
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .trainer import Lesson
+    from .lessons import Lesson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def pace(
         steps: those that are to come.
         processes: that share the work.
 
-    >>> from baft_lora.trainer import Lesson
+    >>> from baft_lora.lessons import Lesson
     >>> long = Lesson(example_id="a", ids=(0,) * 100, prompt_tokens=0)
     >>> short = Lesson(example_id="b", ids=(0,) * 50, prompt_tokens=0)
     >>> found = pace(([long, short], [short]), [long], (1.0, 2.0), by_epoch=1, steps=2)

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from .lessons import Lesson
     from .options import Options
     from .pacing import Pace
     from .preflight import Plan
-    from .trainer import Lesson
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "bnb4": "bnb4"}
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import math
-import os
 import platform
 import sys
 import time
@@ -15,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import baft
 
-from . import checkpoints, loading, preflight, quantizing, sources
+from . import checkpoints, loading, memory, preflight, quantizing, sources
+from .adapters import base_name, copy_adapter, write_adapter, write_json
 from .backend import versions
+from .lessons import Lesson, lesson, lessons
 from .options import Options
-from .rendering import answer_ids, prompt_ids, template_sha256
+from .rendering import template_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Log = Callable[[Mapping[str, Any]], None]
-
-PROJECT_MARKS = (".git", "benchmarks", "config.yaml")
-"""What the root of a project holds; inside one, an adapter names its base by a relative path."""
 
 INFO = "training_info.json"
 
@@ -35,17 +32,6 @@ INDIFFERENT = frozenset(
     | {"train_dataset", "val_dataset", "train_sha256", "val_sha256"}
 )
 """Options that may change when a run goes on; what comes of them is compared instead."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """One example as the model sees it."""
-
-    example_id: str
-    ids: tuple[int, ...]
-    """Prompt, answer and end token."""
-    prompt_tokens: int
-    """How many of them are not to be learnt."""
 
 
 class LoraTrainer:
@@ -83,7 +69,13 @@ class LoraTrainer:
             tokenizer = _tokenizer(base)
             sets = _sets(role, tokenizer, train, val, asked)
             plan = preflight.plan(
-                asked, base, sets, output=output, device=device, begun=_begun(output)
+                asked,
+                base,
+                sets,
+                output=output,
+                device=device,
+                free=group.least(_share_of_memory(device, group.size)),
+                begun=_begun(output),
             )
             for line in plan.lines():
                 log({"message": line})
@@ -94,7 +86,7 @@ class LoraTrainer:
             with checkpoints.on_disk(INFO):
                 output.mkdir(parents=True, exist_ok=True)
                 checkpoints.remove_broken(output)
-                _write_json(output / INFO, info)
+                write_json(output / INFO, info)
         if checkpoint is not None:
             log({"message": f"going on from {checkpoint.name}"})
         started = time.perf_counter()
@@ -116,11 +108,11 @@ class LoraTrainer:
             if group.is_writer:
                 with checkpoints.on_disk("The adapter"):
                     config = model.peft_config["default"].to_dict()
-                    config["base_model_name_or_path"] = _base_name(asked.base_model, base, output)
-                    _write_adapter(weights, config, tokenizer, output)
+                    config["base_model_name_or_path"] = base_name(asked.base_model, base, output)
+                    write_adapter(weights, config, tokenizer, output)
                     info["adapter_sha256"] = sources.adapter_digest(output)
                     info["finished"] = True
-                    _write_json(output / INFO, info)
+                    write_json(output / INFO, info)
         group.leave()
         return info
 
@@ -145,12 +137,25 @@ class LoraTrainer:
             point="give --base-model FOLDER",
         )
         sets = _sets(role, _tokenizer(base), train, val, asked)
-        plan = preflight.plan(asked, base, sets, output=output, device=device)
+        if asked.save_quantized:
+            kept = Path(asked.save_quantized).expanduser()
+            base = kept if kept.is_dir() else base
+            asked = dataclasses.replace(asked, quantization="bnb4")
+        free = _share_of_memory(device, 1)
+        plan = preflight.plan(asked, base, sets, output=output, device=device, free=free)
         for line in plan.lines():
             log({"message": line})
         pace = rehearse(asked, base, sets, plan, device)
         log({"message": str(pace)})
         return {**plan.record(), "reason": plan.reason, **dataclasses.asdict(pace)}
+
+    def copy_model(self, source: Path, target: Path) -> None:
+        """Copy an adapter to another folder; see ``baft.ModelCopier``.
+
+        Raises:
+            DataError: its base is not found.
+        """
+        copy_adapter(source, target)
 
     def token_counter(self, role: baft.Role, base_model: str) -> Callable[[baft.Example], int]:
         """Counts the tokens of an example as training would see it; only the tokenizer is loaded.
@@ -162,62 +167,7 @@ class LoraTrainer:
         if not base.is_dir():
             base = sources.find_model(base_model, allow_download=False, point="name its folder")
         tokenizer = _tokenizer(base)
-        return lambda example: len(_lesson(role, tokenizer, example).ids)
-
-
-def lessons(
-    role: baft.Role, tokenizer: Any, examples: Sequence[baft.Example], options: Options
-) -> list[Lesson]:
-    """Examples as token ids: the prompt as it is asked, then the target and the end token.
-
-    Raises:
-        DataError: examples have no reference, or are too long and may not be cut.
-    """
-    made, unusable = [], []
-    for example in examples:
-        try:
-            made.append(_lesson(role, tokenizer, example))
-        except ValueError:
-            unusable.append(example.id)
-    if unusable:
-        raise baft.DataError(
-            f"{len(unusable)} of {len(examples)} examples have no reference to learn from: "
-            f"{_some(unusable)}.",
-            "Remove them, or add the reference.",
-        )
-    size = options.max_length
-    long = [lesson.example_id for lesson in made if len(lesson.ids) > size]
-    if long and not options.truncate:
-        longest = max(len(lesson.ids) for lesson in made)
-        raise baft.DataError(
-            f"{len(long)} of {len(made)} examples are longer than {size} tokens "
-            f"(the longest has {longest}): {_some(long)}.",
-            f"Give --max-length {longest}, or --truncate to cut their answers.",
-        )
-    cut = [dataclasses.replace(lesson, ids=lesson.ids[:size]) for lesson in made]
-    empty = [lesson.example_id for lesson in cut if lesson.prompt_tokens >= len(lesson.ids)]
-    if empty:
-        raise baft.DataError(
-            f"Cut to {size} tokens, nothing is left to learn of {_some(empty)}.",
-            "Give a greater --max-length.",
-        )
-    return cut
-
-
-def _lesson(role: baft.Role, tokenizer: Any, example: baft.Example) -> Lesson:
-    """One example as token ids, uncut.
-
-    Raises:
-        ValueError: it has no reference.
-    """
-    target = role.target(example)
-    prompt = prompt_ids(tokenizer, role.prompt(example).messages)
-    ids = (*prompt, *answer_ids(tokenizer, target))
-    return Lesson(example_id=example.id, ids=ids, prompt_tokens=len(prompt))
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:10]) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
+        return lambda example: len(lesson(role, tokenizer, example).ids)
 
 
 def _tokenizer(base: Path) -> Any:
@@ -264,6 +214,11 @@ def _sets(
     if not sets[0]:
         raise baft.DataError("There is no example to train on.")
     return sets
+
+
+def _share_of_memory(device: str, processes: int) -> int:
+    """Bytes free for each of the processes; GPUs have their own memory."""
+    return memory.free_memory(device) // (processes if device == "cpu" else 1)
 
 
 def _begun(output: Path) -> str | None:
@@ -356,39 +311,6 @@ def _asked_info(
     }
 
 
-def _write_adapter(
-    weights: Mapping[str, Any], config: Mapping[str, Any], tokenizer: Any, output: Path
-) -> None:
-    """Write the adapter; the file that it is recognised by comes last."""
-    from safetensors.torch import save_file
-
-    partial = output / "adapter_model.partial"
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in weights.items()},
-        partial,
-        metadata={"format": "pt"},
-    )
-    partial.replace(output / "adapter_model.safetensors")
-    with loading.quiet():
-        tokenizer.save_pretrained(output)
-    ordered = {
-        key: sorted(value) if isinstance(value, set) else value for key, value in config.items()
-    }
-    _write_json(output / "adapter_config.json", ordered | {"inference_mode": True})
-
-
-def _base_name(name: str, base: Path, output: Path) -> str:
-    """How the adapter names its base, so that it is found again after a move of the project."""
-    if not Path(name).expanduser().is_dir():
-        return name
-    inside, target = output.resolve(), base.resolve()
-    for folder in inside.parents:
-        if any((folder / mark).exists() for mark in PROJECT_MARKS):
-            is_near = target.is_relative_to(folder)
-            return Path(os.path.relpath(target, inside)).as_posix() if is_near else str(target)
-    return str(target)
-
-
 def _peak_memory(device: str) -> int | None:
     """Bytes, on the device that trained."""
     if device == "cuda":
@@ -401,19 +323,3 @@ def _peak_memory(device: str) -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
-    partial = path.with_suffix(".partial")
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value)

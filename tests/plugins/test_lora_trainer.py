@@ -17,10 +17,11 @@ import baft
 from baft.testing import make_tiny_mistral
 from baft_lora import loading, sources
 from baft_lora.backend import LocalBackend
+from baft_lora.lessons import lessons
 from baft_lora.options import Options
 from baft_lora.rendering import prompt_ids
 from baft_lora.run import IGNORED, collate
-from baft_lora.trainer import LoraTrainer, lessons
+from baft_lora.trainer import LoraTrainer
 
 from .echo import TRAIN, VAL, Echo
 

@@ -19,6 +19,7 @@ from . import (
     decide,
     diff,
     doctor,
+    doctor_train,
     evaluate,
     export,
     history,
@@ -83,7 +84,7 @@ app.command("ask")(ask.ask)
 app.command("serve")(serve.serve)
 app.command("init")(init.init)
 app.command("plugins")(plugins.plugins)
-app.command("doctor")(doctor.doctor)
+app.command("doctor", cls=doctor_train.MaybeTrain)(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 app.add_typer(new.app, name="new")

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .common import Exit, State, state
+from .doctor_train import LINE, examine
 
 
 def doctor(
     ctx: typer.Context,
     benchmark: Annotated[str, typer.Argument(help="Benchmark to check the models of.")] = "ba",
+    train: Annotated[
+        Path | None,
+        typer.Option(help="With the other flags of `baft train`: say whether that run fits."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check plugins, packages, memory, data and models; says what to type for what is missing."""
+    """Check plugins, packages, memory, data and models; says what to type for what is missing.
+
+    With --train and the other flags of a `baft train` line: says what memory and time it would
+    take, from one measured batch, without starting it.
+    """
+    if LINE in ctx.meta:
+        examine(ctx, ctx.meta[LINE])
+        return
     here = state(ctx)
     checks = [*_plugins(here), *_packages(), _memory(here), *_benchmark(here, benchmark)]
     if json:
@@ -71,7 +84,6 @@ def _memory(here: State) -> dict[str, Any]:
 
 def _benchmark(here: State, name: str) -> list[dict[str, Any]]:
     from dataclasses import replace
-    from pathlib import Path
 
     from ..errors import BaftError
     from ..opening import open_arms
