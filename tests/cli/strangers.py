@@ -6,7 +6,7 @@ import json
 import sys
 
 PLUGIN = '''
-import json, os
+import json, os, pathlib
 import baft
 
 class Own:
@@ -23,7 +23,7 @@ class Own:
             losses.append({"epoch": epoch, "train_loss": loss, "val_loss": loss / 2})
             log({**told, "val_loss": loss / 2})
             if os.environ.get("OWN_BREAKS_AT") == f"{options['lr']} {epoch}":
-                raise KeyboardInterrupt
+                os.kill(os.getpid(), 9)
             if options["lora_dropout"] == 1.0:
                 raise baft.DataError("The loss is nan.")
             loss /= 2
@@ -37,7 +37,7 @@ class Backend:
     batch_size, max_concurrency = 4, None
     def __init__(self, target):
         self.spec = f"own:{target}"
-        self.model = json.load(open(os.path.join(target, "model.json")))
+        self.model = json.loads(pathlib.Path(target, "model.json").read_text())
     def fingerprint(self): return json.dumps(self.model)
     def describe(self): return {}
     async def generate(self, prompts, decoding):

@@ -12,10 +12,16 @@ from .compare import compare
 from .completing import roles, trainers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..sweeping import Axis
     from .common import State
     from .training import Lessons
 
-OTHERS = ("ctx", "train", "val", "output", "role", "trainer", "then_compare", "json")
+OTHERS = (
+    *("ctx", "train", "val", "output", "role", "trainer", "then_compare", "json"),
+    *("sweep", "sweep_metric", "sweep_trials", "sweep_prune"),
+)
 """Flags that are none of the trainer's."""
 
 TRAINED = "trained"
@@ -58,15 +64,30 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut examples too long.")] = False,
     allow_download: Annotated[bool, typer.Option(help="Model hubs may be asked.")] = False,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=V1,V2", help="Try these values: r=8,16, lr=1e-5..1e-3, …"),
+    ] = None,
+    sweep_metric: Annotated[
+        str | None,
+        typer.Option(help="Judge trials by this metric, or by the role's: `role`; else by loss."),
+    ] = None,
+    sweep_trials: Annotated[
+        int | None, typer.Option(min=1, help="So many, chosen by Optuna; default: the whole grid.")
+    ] = None,
+    sweep_prune: Annotated[bool, typer.Option(help="Break off trials worse than most.")] = True,
     then_compare: Annotated[
         str | None,
         typer.Option(metavar="BENCHMARK", help="Then compare with the arms of this benchmark."),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print training_info.json; of a comparison the decision.")
+        bool,
+        typer.Option("--json", help="Print training_info.json, sweep.json or the decision."),
     ] = False,
 ) -> None:
     """Fine-tune a model on a role's examples; works offline, on CPU or GPU."""
+    from ..reports.sweeps import render_sweep
+    from .sweep import read_axes, sweep_training
     from .training import CURVE, one_voice, rank, train_once
 
     here = state(ctx)
@@ -74,7 +95,17 @@ def train(
     with one_voice(here):
         lessons, options = asked(ctx)
         then = _arms(here, then_compare, role, f"{trainer}:{output}") if then_compare else []
-    info = train_once(here, lessons, output, options)
+        axes = read_axes(ctx, sweep or (), frozenset(OTHERS))
+        judge = _judge(here, sweep_metric, role, axes)
+    if axes:
+        info = sweep_training(
+            here, lessons, output, options, axes,
+            metric=judge, trials=sweep_trials, prune=sweep_prune,
+        )  # fmt: skip
+        if not json:
+            render_sweep(info, here.console())
+    else:
+        info = train_once(here, lessons, output, options)
     if rank(here):
         return
     spec = f"{trainer}:{output}"
@@ -116,6 +147,26 @@ def asked(ctx: typer.Context) -> tuple[Lessons, dict[str, Any]]:
         "train_sha256": lessons.train.sha256,
         "val_sha256": lessons.val.sha256,
     }
+
+
+def _judge(here: State, name: str | None, role: str, axes: Sequence[Axis]) -> str | None:
+    """The metric that trials are judged by; None is the validation loss.
+
+    Raises:
+        UsageError: no such metric, nothing to judge, or several processes that would all sweep.
+    """
+    from ..errors import UsageError
+    from .training import processes
+
+    if axes and processes(here) > 1:
+        raise UsageError(
+            "A sweep runs in one process.", "Start it without torchrun or accelerate launch."
+        )
+    if name is None:
+        return None
+    if not axes:
+        raise UsageError("--sweep-metric judges the trials of a sweep.", "Give --sweep r=8,16.")
+    return here.plugins.metric(here.plugins.role(role).metric if name == "role" else name).name
 
 
 def _arms(here: State, name: str, role: str, spec: str) -> list[str]:

@@ -44,6 +44,11 @@ def rank(here: State) -> int:
     return _number(here, "RANK")
 
 
+def processes(here: State) -> int:
+    """How many processes train together; 1 without a launcher."""
+    return max(1, _number(here, "WORLD_SIZE"))
+
+
 @contextmanager
 def one_voice(here: State) -> Iterator[None]:
     """What every process of a machine comes upon, the first of them says."""
