@@ -23,7 +23,7 @@ from transformers import (
 
 import baft
 
-from . import checkpoints, loading, pacing
+from . import checkpoints, loading, pacing, packing
 from .distributed import Group, Order, dealt, same_everywhere, share
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def run(
         with group.together():
             trainer = _trainer(options, base, sets, output, plan, device, group, watch)
             model = trainer.model
+            packed = trainer.read_packs(plan)
+            log({"message": packed})
             checkpoints.check_room(output, (checkpoints.KEPT + 2) * _checkpoint_bytes(model))
         trainable, total = model.get_nb_trainable_parameters()
         with loading.few_threads(total):
@@ -86,6 +88,8 @@ def run(
         "losses": _by_epoch(trainer.state.log_history),
         "step_losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
         "tokens_per_s": watch.mean_speed(),
+        "packing": packed,
+        "steps_s": watch.spent_s,
         "forecast": asdict(found_pace),
     }
     return weights, model, found
@@ -104,6 +108,7 @@ def rehearse(
     watch = Watch(lambda step: None, group)
     with loading.quiet(), TemporaryDirectory() as folder:
         trainer = _trainer(options, base, sets, Path(folder), plan, device, group, watch)
+        trainer.read_packs(plan)
         with loading.few_threads(trainer.model.get_nb_trainable_parameters()[1]):
             return _pace(trainer, sets, plan, group, watch, None)
 
@@ -180,7 +185,7 @@ def collate(rows: Sequence[Lesson]) -> dict[str, Any]:
             [[IGNORED] * row.prompt_tokens + list(row.ids[row.prompt_tokens :]) for row in rows],
             IGNORED,
         ),
-        "example_ids": [row.example_id for row in rows],
+        "lessons": list(rows),
     }
 
 
@@ -192,6 +197,43 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
         self._watch = watch
         self._order = order
         self._group = group
+        self._budget: int | None = None
+
+    def read_packs(self, plan: Plan) -> str:
+        """Learn from packs of an optimizer step's examples, where the model can read them.
+
+        Returns:
+            What the user is told of it.
+        """
+        model = self.model.get_base_model()
+        text = model.config.get_text_config(decoder=True)
+        rows = (*self.train_dataset, *(self.eval_dataset or ()))
+        reason = packing.why_not(text, max(len(row.ids) for row in rows))
+        if self.is_fsdp_enabled:
+            reason = "the model is spread over processes"
+        if reason:
+            return f"packing: none, each example is computed by itself: {reason}"
+        packing.prepare(model)
+        self._budget = plan.pack_tokens
+        return (
+            "packing: what the prompts of a step have in common is computed once, up to "
+            f"{self._budget} tokens at a time"
+        )
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The batches of an optimizer step; the last of them have all examples in packs."""
+        batches, count = super().get_batch_samples(*args, **kwargs)
+        if self._budget is not None:
+            made = packing.packs([batch["lessons"] for batch in batches], self._budget)
+            for batch, rows in zip(batches, [[]] * (len(batches) - len(made)) + made, strict=True):
+                batch["lessons"] = rows
+        return batches, count
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any) -> Tensor:
+        """Forward and backward of one batch, or nothing where its examples are in another."""
+        if not inputs["lessons"]:
+            return torch.zeros((), device=self.args.device)
+        return super().training_step(model, inputs, *args)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return self._order
@@ -217,20 +259,31 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The loss of one batch."""
-        example_ids = inputs.pop("example_ids")
+        rows = inputs.pop("lessons")
         if not model.training:  # a batch by itself, whatever other processes have at the same time
             kwargs["num_items_in_batch"] = None
-        result = super().compute_loss(model, inputs, *args, **kwargs)
-        loss = result[0] if isinstance(result, tuple) else result
+        named = [row.example_id for row in rows]
+        tokens = sum(len(row.ids) for row in rows)
+        if self._budget is None:
+            result = super().compute_loss(model, inputs, *args, **kwargs)
+            loss = result[0] if isinstance(result, tuple) else result
+        else:
+            packed = packing.pack(rows)
+            losses = packing.losses(model, packed, self.args.device)
+            count = kwargs.get("num_items_in_batch")
+            processes = 1 if count is None else self.accelerator.num_processes
+            loss = losses.sum() * processes / (sum(packed.weights) if count is None else count)
+            result = (loss, {}) if kwargs.get("return_outputs") else loss
+            named = packed.broken(losses) or named
         if not torch.isfinite(loss):
             raise baft.DataError(
                 f"The loss is {loss.item()} at step {self.state.global_step + 1}, "
-                f"in the batch of {', '.join(example_ids)}.",
+                f"in the batch of {', '.join(named)}.",
                 "Lower --lr, or look at those examples; go on from the last checkpoint with "
                 "--resume.",
             )
         if model.training:
-            self._watch.tokens += int(inputs["attention_mask"].sum())
+            self._watch.tokens += tokens
         return result
 
 
@@ -243,12 +296,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self._group = group
         self._total = 0
         self._seen = 0
-        self._spent_s = 0.0
+        self.spent_s = 0.0
         self._started = 0.0
 
     def mean_speed(self) -> float | None:
         """Tokens a second, prompts included; None where no step was taken."""
-        return self._total / self._spent_s if self._spent_s else None
+        return self._total / self.spent_s if self.spent_s else None
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock of a step."""
@@ -261,7 +314,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         told = {"step": state.global_step, "total": state.max_steps, "epoch": entry.get("epoch")}
         if "loss" in entry:
             took = time.perf_counter() - self._started
-            self._spent_s += took
+            self.spent_s += took
             tokens = self._group.total(self.tokens - self._seen)
             self._total += tokens
             told |= {"loss": entry["loss"], "lr": entry["learning_rate"]}

@@ -33,8 +33,8 @@ PACKED = ".quant_state.bitsandbytes__"
 """Part of the name of what stands beside each weight that bitsandbytes packed to four bits."""
 
 CHECKLIST = (
-    "On a machine with internet: hf download {name} --local-dir {folder}. "
-    "Copy that folder here. Then {point}."
+    "(1) On a machine with internet: hf download {name} --local-dir {folder}. "
+    "(2) Copy that folder here. (3) Then {point}."
 )
 
 

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
-import platform
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import baft
 
-from . import checkpoints, loading, memory, preflight, quantizing, sources
+from . import checkpoints, loading, memory, preflight, quantizing, recording, sources
 from .adapters import base_name, copy_adapter, write_adapter, write_json
-from .backend import versions
 from .lessons import Lesson, lesson, lessons
 from .options import Options
-from .rendering import template_sha256
+from .recording import INFO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Log = Callable[[Mapping[str, Any]], None]
-
-INFO = "training_info.json"
 
 INDIFFERENT = frozenset(
     {"allow_download", "base_model", "resume", "save_quantized"}
@@ -79,7 +73,7 @@ class LoraTrainer:
             )
             for line in plan.lines():
                 log({"message": line})
-            info = _asked_info(asked, base, plan, device, tokenizer, sets)
+            info = recording.begin(asked, role, base, plan, device, tokenizer, sets)
             info["processes"] = group.size
             checkpoint = _checkpoint(output, info)
         if group.is_writer:
@@ -103,7 +97,8 @@ class LoraTrainer:
         )
         info |= found
         info["wall_s"] = time.perf_counter() - started
-        info["peak_memory_bytes"] = _peak_memory(device)
+        info["peak_memory_bytes"] = recording.peak_memory(device)
+        info["ended"] = recording.now()
         with group.together():
             if group.is_writer:
                 with checkpoints.on_disk("The adapter"):
@@ -254,72 +249,3 @@ def _decisive(info: Mapping[str, Any]) -> dict[str, Any]:
     options = info.get("options", {}).items()
     made = {name: info.get(name) for name in ("base_sha256", "lessons_sha256", "quantization")}
     return {name: value for name, value in options if name not in INDIFFERENT} | made
-
-
-def _asked_info(
-    options: Options,
-    base: Path,
-    plan: preflight.Plan,
-    device: str,
-    tokenizer: Any,
-    sets: Sequence[Sequence[Lesson]],
-) -> dict[str, Any]:
-    """What ``training_info.json`` knows before the first step."""
-    train, val = sets
-    return {
-        "finished": False,
-        "base_model": options.base_model,
-        "base_sha256": sources.model_digest(base),
-        "train_dataset": options.train_dataset,
-        "val_dataset": options.val_dataset,
-        "train_sha256": options.train_sha256,
-        "val_sha256": options.val_sha256,
-        "train_examples": len(train),
-        "val_examples": len(val),
-        "train_tokens": sum(len(lesson.ids) for lesson in train),
-        "train_answer_tokens": sum(len(lesson.ids) - lesson.prompt_tokens for lesson in train),
-        "longest_example": max(len(lesson.ids) for lesson in (*train, *val)),
-        "truncated": sum(lesson.ids[-1] != tokenizer.eos_token_id for lesson in (*train, *val)),
-        "lessons_sha256": baft.digest([lesson.ids for lesson in (*train, *val)]),
-        "chat_template_sha256": template_sha256(tokenizer),
-        "epochs": options.epochs,
-        "learning_rate": options.lr,
-        "batch_size": options.batch_size,
-        "grad_accum_steps": options.grad_accum,
-        "effective_batch_size": options.batch_size * options.grad_accum,
-        "lora_r": options.lora_r,
-        "lora_alpha": options.lora_alpha,
-        "lora_dropout": options.lora_dropout,
-        "max_length": options.max_length,
-        "seed": options.seed,
-        "train_limit": options.train_limit,
-        "val_limit": options.val_limit,
-        "max_steps": options.max_steps,
-        "is_smoke_run": any((options.train_limit, options.val_limit, options.max_steps)),
-        "quantization": plan.need.precision,
-        "quantization_reason": plan.reason,
-        "preflight": plan.record(),
-        "device": device,
-        "options": dataclasses.asdict(options),
-        "versions": {
-            "baft": importlib.metadata.version("baft"),
-            "accelerate": importlib.metadata.version("accelerate"),
-            **versions(),
-            "python": platform.python_version(),
-        },
-        "platform": platform.platform(),
-    }
-
-
-def _peak_memory(device: str) -> int | None:
-    """Bytes, on the device that trained."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.max_memory_allocated())
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.util
 import json
 import shutil
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -19,7 +21,7 @@ from baft_lora import loading, sources
 from baft_lora.backend import LocalBackend
 from baft_lora.lessons import lessons
 from baft_lora.options import Options
-from baft_lora.rendering import prompt_ids
+from baft_lora.rendering import prompt_ids, template_sha256
 from baft_lora.run import IGNORED, collate
 from baft_lora.trainer import LoraTrainer
 
@@ -122,9 +124,35 @@ def test_the_record_holds_what_was_asked_and_what_came_of_it(base, trained):
     assert info["peak_memory_bytes"] > 0
     assert info["trainable_params"] == 2 * (4 * 8 * 64 - 2 * 8 * 16)  # k and v are 16 wide
     assert info["adapter_sha256"] == sources.adapter_digest(output)
+    assert info["best_checkpoint"] in ("checkpoint-3", "checkpoint-6")
+    assert info["role"] == "echo"
     assert len(list(output.glob("checkpoint-*"))) == 2
     assert not (output / "README.md").exists()
     assert (output / "chat_template.jinja").is_file()
+
+
+def test_the_record_counts_what_was_learnt_and_with_what(base, trained):
+    _, info, _ = trained
+    tokenizer = loading.load_tokenizer(base)
+    options = Options(base_model="")
+    taught, held_out = (lessons(Echo(), tokenizer, data, options) for data in (TRAIN, VAL))
+    assert info["train_tokens"] == sum(len(row.ids) for row in taught)
+    assert info["val_tokens"] == sum(len(row.ids) for row in held_out)
+    assert info["val_answer_tokens"] == sum(len(f"{e.id}! {e.id}!") + 1 for e in VAL)
+    prompts = [prompt_ids(tokenizer, Echo().prompt(e).messages) for e in (*TRAIN, *VAL)]
+    assert info["prompts_sha256"] == baft.digest(prompts)
+    assert info["chat_template_sha256"] == template_sha256(tokenizer)
+    assert (info["truncated"], info["truncated_examples"]) == (0, [])
+    assert info["options"].keys() == {field.name for field in dataclasses.fields(Options)}
+    libraries = {"baft", "torch", "transformers", "peft", "accelerate", "safetensors", "python"}
+    assert info["versions"].keys() >= libraries
+    assert info["hardware"]["cpu"]
+    assert info["hardware"]["cores"] >= 1
+    assert info["hardware"]["memory_bytes"] > 2**28
+    assert info["wall_s"] > info["steps_s"] > 0
+    began, ended = (datetime.fromisoformat(info[key]) for key in ("started", "ended"))
+    assert timedelta(0) <= ended - began
+    assert began.tzinfo is not None
 
 
 def test_every_step_is_logged(trained):
@@ -211,6 +239,7 @@ def test_examples_too_long_are_refused_by_name(base, tmp_path):
     assert "--max-length 26" in caught.value.hint
     info = train(base, tmp_path / "cut", max_length=22, truncate=True, max_steps=1, val=[])
     assert (info["truncated"], info["longest_example"]) == (3, 22)
+    assert info["truncated_examples"] == ["three", "four", "five"]
     with pytest.raises(baft.DataError, match="nothing is left to learn"):
         train(base, tmp_path / "none", max_length=5, truncate=True)
 
