@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 import baft
 
 from . import loading, merging, sources
+from .batching import batch_notes, free_batch_size
 from .chatform import chat_form
-from .memory import free_memory
 from .rendering import NO_TEMPLATE, answer_text, prompt_ids, template_sha256
 from .speaking import Speaker
 
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-LARGEST_BATCH = 32
-"""Beyond it a CPU gains nothing (measured on 5 M parameters) and answers come too late."""
-
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "bitsandbytes")
-
-ASSUMED_CONTEXT = 4096
-"""Tokens of cache by row for which memory is set aside when the batch size is chosen."""
 
 
 class LocalBackend:
@@ -54,8 +48,15 @@ class LocalBackend:
         self._tokenizer, self._notes = _tokenizer(parts)
         self._stop_ids = stop_ids(parts.base, self._text, self._tokenizer)
         self._weights: Weights | None = None
+        self._batch_notes: tuple[str, ...] | None = None
         self._fingerprint = ""
-        self.batch_size = context.batch_size or self._free_batch_size()
+        self.batch_size = context.batch_size or free_batch_size(
+            self._text,
+            parameters=self._parameters,
+            dtype=self._dtype,
+            device=self._device,
+            context=self._context_size(),
+        )
 
     @classmethod
     def open_model(cls, target: str, context: baft.Context) -> LocalBackend:
@@ -162,11 +163,9 @@ class LocalBackend:
         )
 
     async def close(self) -> None:
-        """Let go of the weights; the last arm that uses them frees them."""
+        """Let go of the weights: they stay for arms of this base, or make room for others."""
         if self._weights is not None:
             self._weights.users -= 1
-            if not self._weights.users:
-                self._shared.pop(self._key())
             self._weights = None
 
     async def _in_thread(
@@ -210,6 +209,8 @@ class LocalBackend:
         with self._loaded().running(self._parts.adapter) as model, few:
             started = time.perf_counter()
             try:
+                if self._batch_notes is None and len(ids) > 1:
+                    self._batch_notes = batch_notes(model, ids, self._dtype)
                 answers = decode(
                     model,
                     ids,
@@ -223,7 +224,7 @@ class LocalBackend:
             except torch.OutOfMemoryError as error:
                 raise baft.BackendError(
                     f"The memory of the {self._device} does not hold {len(prompts)} prompts.",
-                    f"Set a batch size below {len(prompts)}.",
+                    f"Use a --batch-size below {len(prompts)}.",
                 ) from error
             share = (time.perf_counter() - started) / len(prompts)
         return [
@@ -240,7 +241,7 @@ class LocalBackend:
         latency_s: float,
     ) -> baft.Generation:
         is_whole = bool(answer) and answer[-1] in self._stop_ids
-        notes = self._notes
+        notes = (*self._notes, *(self._batch_notes or ()))
         if clipped and not is_whole:
             room = f"The context of {self._context_size()} tokens left room for {len(answer)}."
             notes = (*notes, room)
@@ -275,15 +276,6 @@ class LocalBackend:
         size: int | None = getattr(self._text, "max_position_embeddings", None)
         return size
 
-    def _free_batch_size(self) -> int:
-        """As many rows as half of the memory that the weights leave free can hold."""
-        width = 4 if self._dtype == "float32" else 2
-        weights = self._parameters * (width if self._dtype != "bnb4" else 1)  # embeddings have two
-        free = free_memory(self._device) - weights
-        tokens = min(self._context_size() or ASSUMED_CONTEXT, ASSUMED_CONTEXT)
-        rows = int(free / 2 / (_cache_numbers(self._text) * width * tokens))
-        return max(1, min(LARGEST_BATCH, rows))
-
     def _base_digest(self) -> str:
         """The base's hash, taken once for all arms of a comparison."""
         key = f"baft_lora/digest/{self._parts.base.resolve()}"
@@ -297,8 +289,12 @@ class LocalBackend:
 
     def _loaded(self) -> Weights:
         if self._weights is None:
+            key = self._key()
+            for other in [k for k, w in self._shared.items() if isinstance(w, Weights)]:
+                if other != key and not self._shared[other].users:
+                    del self._shared[other]
             fresh = Weights(self._parts.base, self._dtype, self._device)
-            self._weights = self._shared.setdefault(self._key(), fresh)
+            self._weights = self._shared.setdefault(key, fresh)
             self._weights.users += 1
         return self._weights
 
@@ -375,11 +371,3 @@ def _tokenizer(parts: sources.Parts) -> tuple[Any, tuple[str, ...]]:
         elif of_base and tokenizer.chat_template != of_base:
             return tokenizer, ("The adapter brings its own chat template.",)
     return tokenizer, () if tokenizer.chat_template else (NO_TEMPLATE,)
-
-
-def _cache_numbers(config: Any) -> int:
-    """Numbers that the cache keeps for one token."""
-    heads = config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    return int(2 * config.num_hidden_layers * groups * width)

@@ -138,6 +138,20 @@ def decode(
     return answers
 
 
+def beside_others(model: Any, prompts: Sequence[Sequence[int]]) -> float:
+    """How far a prompt's next logits move when another prompt is run with it.
+
+    Args:
+        model: as in ``decode``.
+        prompts: token ids; the longest and the shortest are run together, then the shortest alone.
+    """
+    shortest, longest = min(prompts, key=len), max(prompts, key=len)
+    with torch.inference_mode():
+        together = _prefill(model, [longest, shortest])[1][1]
+        alone = _prefill(model, [shortest])[1][0]
+        return float((together - alone).abs().max())
+
+
 def _prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, Tensor, Tensor]:
     """Run the prompts; gives the cache, the last logits (B, V) and the attention mask (B, T)."""
     device = model.device

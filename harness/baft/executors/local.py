@@ -31,6 +31,7 @@ class LocalExecutor:
         if runs_in_process(work.config):
             await self._isolated.ask(work, deliver)
         else:
+            await self._isolated.close()  # a server on this machine needs the memory
             await ask_here(work.backend, work.prompts, work.decoding, work.limits, deliver)
 
     async def close(self) -> None:
