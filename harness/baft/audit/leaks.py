@@ -25,7 +25,7 @@ FORM = 0.05
 form in which inputs are asked, no sign that two are the same."""
 FEW = 4
 """Inputs with fewer word triples must lie in the other whole: two short texts meet by chance."""
-AT_ONCE = 2_000
+AT_ONCE = 1_000
 """So many examples are compared with the training data at a time; as many tell what form is."""
 LEAKED = 0.05
 """Share of examples known from training above which the arm is void. What a leak can add to the

@@ -12,7 +12,7 @@ from .fields import LIMIT, FieldView, compared, lay_out, left_out
 from .text import cut, label, one_line, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from ..records import Example, Generation, Message, Report, Scored
     from ..store import RunStore
@@ -90,7 +90,7 @@ def title(example: Example) -> str:
     return cut(one_line(str(next(iter(example.inputs.values())))), 160)[0]
 
 
-def choose(ids: Sequence[str], report: Report, named: Iterable[str]) -> set[str]:
+def choose(ids: Collection[str], report: Report, named: Iterable[str]) -> set[str]:
     """The most telling examples: in turn the largest spread, a failure, the worst.
 
     All of them up to ``SHOWN``; those that the page names elsewhere come first.
@@ -105,8 +105,7 @@ def choose(ids: Sequence[str], report: Report, named: Iterable[str]) -> set[str]
     failed = [id_ for id_ in ids if any(id_ in arm.failed for arm in report.arms)][:SHOWN]
     worst = nsmallest(SHOWN, ids, key=lambda id_: min(scores(id_), default=float("inf")))
     turns = chain.from_iterable(zip_longest(spread, failed, worst))
-    known = set(ids)
-    telling = dict.fromkeys(id_ for id_ in chain(named, turns) if id_ in known)
+    telling = dict.fromkeys(id_ for id_ in chain(named, turns) if id_ in ids)
     return set(islice(telling, SHOWN))
 
 

@@ -61,7 +61,7 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
     policy = (decision.policy if decision else None) or store.manifest().policy
     every = read_tags(store)
     details = read_rows(store, report, policy.threshold)
-    chosen = choose(list(every), report, _named(report, details))
+    chosen = choose(every.keys(), report, _named(report, details))
     few = every if len(every) <= LISTED else {id_: every[id_] for id_ in chosen}
     listed = read_listed(store, few)
     tags = tag_tables(every, report)

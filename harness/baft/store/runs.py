@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
+import sys
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -338,7 +339,7 @@ class RunStore:
         )
         for row in rows:
             yield ScoreRow(
-                example_id=row[0],
+                example_id=sys.intern(str(row[0])),
                 repeat=row[1],
                 value=row[2],
                 components=json.loads(row[3]) if row[3] else {},
