@@ -87,14 +87,15 @@ def baft_result(job: Job, out: str) -> tuple[float, int]:
 
 
 def inspect_command(job: Job) -> list[str]:
-    """By its command line and its provider for OpenAI-compatible servers."""
+    """By its command line and its provider for OpenAI-compatible servers, nothing shown live."""
     shutil.copy(JOBS / "inspect_task.py", job.folder)
     decoding = [f"--{key.replace('_', '-')}={value}" for key, value in DECODING.items()]
     return [
         str(job.peers / "inspect/bin/inspect"), "eval", "inspect_task.py",
         "-T", f"data={job.data}", "--model", "openai-api/mock/tiny", "--model-base-url",
         f"{job.url}/v1", "--max-connections", str(CONCURRENCY), "--max-samples", str(CONCURRENCY),
-        "--display", "none", "--log-dir", str(job.folder / "logs"), *decoding,
+        "--display", "none", "--no-score-display", "--no-log-realtime",
+        "--log-dir", str(job.folder / "logs"), *decoding,
     ]  # fmt: skip
 
 

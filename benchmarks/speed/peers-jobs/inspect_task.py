@@ -6,25 +6,25 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import TaskState
-from scoring import examples, prompt, score
-
-from baft import Example
+from scoring import ROLE, examples, prompt, score
 
 
 @task
 def ba(data: str) -> Task:
     """The default solver, ``generate()``, and the BA metric as scorer."""
-    found = {example.id: example for example in examples(data)}
-    samples = [Sample(id=example.id, input=prompt(example)) for example in found.values()]
-    return Task(dataset=MemoryDataset(samples), scorer=requirements(found))
+    samples = [
+        Sample(id=example.id, input=prompt(example), metadata=dict(example.inputs))
+        for example in examples(data)
+    ]
+    return Task(dataset=MemoryDataset(samples), scorer=requirements())
 
 
 @scorer(metrics=[mean()])
-def requirements(found: dict[str, Example]) -> Scorer:
-    """The score of baft's metric."""
+def requirements() -> Scorer:
+    """The score of baft's metric; arguments of a scorer would be kept with every sample."""
 
     async def scored(state: TaskState, target: Target) -> Score:
-        example = found[str(state.sample_id)]
+        example = ROLE.example({"id": str(state.sample_id), **state.metadata})
         return Score(value=score(example, state.output.completion))
 
     return scored
