@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from baft import Prediction
+from baft import Generation, Prediction
 from baft.audit import words_of
 from baft.loader import load_plugins
 from baft.store import file_sha256, find_benchmark, read_dataset
@@ -102,6 +102,62 @@ def test_the_concepts_words_reach_the_reference():
         concept = {w for w in words_of(row["concept"]) if len(w) > 3}
         found = concept & set(words_of(row["requirements"]))
         assert len(found) / len(concept) >= 0.6, row["concept"]
+
+
+@pytest.mark.parametrize(
+    ("role", "file"),
+    [
+        ("product_owner", "product_owner_examples.jsonl"),
+        ("architect", "architect_examples.jsonl"),
+        ("architect_stories", "architect_examples.jsonl"),
+        ("architect_arch", "architect_examples.jsonl"),
+        ("qa", "qa_stories.jsonl"),
+        ("qa_report", "qa_implementations.jsonl"),
+    ],
+)
+def test_a_roles_references_reach_the_attainable_maximum(role, file):
+    plugins = load_plugins()
+    reader = plugins.role(role)
+    metric = plugins.metric(reader.metric)
+    examples = read_dataset(FOLDER / file, reader).examples
+    assert len(examples) >= 6
+    for example in examples:
+        prediction = reader.parse(written(reader, example), "strict")
+        assert metric.score(example, prediction).value == metric.attainable_max, example.id
+
+
+def written(role, example):
+    """What a model would write that answers with the reference."""
+    return Generation(example_id=example.id, text=role.target(example))
+
+
+@pytest.mark.parametrize("role", ["product_owner", "architect"])
+def test_example_answers_are_for_training_concepts_and_say_different_things(role):
+    found = rows(FOLDER / f"{role}_examples.jsonl")
+    training = {row["concept"]: row for row in rows(TRAIN)}
+    for row in found:
+        source = training[row["input"]["concept"]]
+        assert yaml.safe_load(row["input"]["requirements_yaml"]) == source["requirements"]
+        assert (row["tier"], row["lang"]) == (source["tier"], source["lang"])
+    texts = [set(words_of(row["output"])) for row in found]
+    for i, one in enumerate(texts):
+        assert all(len(one & other) / len(one | other) < 0.5 for other in texts[:i])
+
+
+def test_the_architects_examples_build_on_the_product_owners():
+    visions = {
+        row["input"]["concept"]: row["output"]["product_vision"]
+        for row in rows(FOLDER / "product_owner_examples.jsonl")
+    }
+    for row in rows(FOLDER / "architect_examples.jsonl"):
+        assert row["input"]["product_vision"] == visions[row["input"]["concept"]]
+
+
+def test_a_review_names_only_requirements_that_there_are():
+    for row in rows(FOLDER / "product_owner_examples.jsonl"):
+        known = re.findall(r"(?<!\w)(?:FR|NFR|C)\d{3}", row["input"]["requirements_yaml"])
+        named = re.findall(r"(?<!\w)(?:FR|NFR|C)\d{3}", row["output"]["product_owner_review"])
+        assert set(named) == set(known)
 
 
 def test_the_card_and_the_benchmarks_name_the_files_hashes():
