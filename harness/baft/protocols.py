@@ -250,6 +250,7 @@ class Work:
     config: Mapping[str, Any]
     """What the backend says of itself; ``in_process`` marks one that computes where it is asked."""
     prompts: Sequence[Prompt]
+    """They may lie on disk: slices are read, and nothing else is held."""
     decoding: Decoding
     limits: Limits
     backend: Backend
