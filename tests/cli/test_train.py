@@ -135,3 +135,14 @@ def test_a_terminal_sees_a_bar_with_loss_speed_and_time_left(tmp_path, monkeypat
     assert "loss 1.5 tokens_per_s 321" in shown
     assert "0:00:0" in shown  # the time left
     assert "train: 3/4 val_loss 0.75" in shown
+
+
+def test_the_time_left_is_told_from_what_was_done_here(tmp_path, capsys):
+    with StepProgress(State(), "train", None, tmp_path) as log:
+        log({"step": 90, "total": 100, "val_loss": 1.0})  # gone on from there
+        time.sleep(0.2)
+        log({"step": 91, "total": 100, "val_loss": 1.0})
+    first, second = capsys.readouterr().err.splitlines()
+    assert "left" not in first
+    left = int(second.rpartition(", ")[2].split()[0])
+    assert left >= 2  # nine more of 0.2 s, not of 0.2 / 91

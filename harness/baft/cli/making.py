@@ -49,7 +49,7 @@ class StepProgress:
         self._what = what
         self._told = told
         self._output = output
-        self._began = time.monotonic()
+        self._first: tuple[float, float] | None = None
         self._last = 0.0
         self._bar: Any = None
 
@@ -97,8 +97,12 @@ class StepProgress:
         )
         if parts:
             note = f"(+ {step['example']}/{step['examples']}) {note}"
+        is_first = self._first is None
+        if self._first is None:  # what was loaded before, or done before a --resume, is no pace
+            self._first = (time.monotonic(), done + parts)
         if self._bar is not None:
-            self._bar.update(self._task, completed=done + parts, total=total, note=note)
+            show = self._bar.reset if is_first else self._bar.update
+            show(self._task, completed=done + parts, total=total, note=note)
             if "val_loss" in step:  # the next step would wipe it out
                 self._say(f"{self._what}: {done}/{total} {note}")
             return
@@ -114,10 +118,11 @@ class StepProgress:
             self._here.say(text)
 
     def _left(self, done: float, total: int | None) -> str:
-        """The time left if the rest goes as what is done went."""
-        if not done or not total or done >= total:
+        """The time left if the rest goes as what was done here went."""
+        began, before = self._first or (0.0, done)
+        if not total or done >= total or done <= before:
             return ""
-        seconds = (time.monotonic() - self._began) / done * (total - done)
+        seconds = (time.monotonic() - began) / (done - before) * (total - done)
         return (
             f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
         )
