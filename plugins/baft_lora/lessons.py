@@ -62,6 +62,8 @@ def lessons(
             f"Cut to {size} tokens, nothing is left to learn of {_some(empty)}.",
             "Give a greater --max-length.",
         )
+    if options.loss == "full":
+        return [dataclasses.replace(row, prompt_tokens=0) for row in cut]
     return cut
 
 

@@ -43,6 +43,8 @@ class Options:
     val_limit: int | None = None
     max_steps: int | None = None
     """Stop after so many optimizer steps: a smoke run."""
+    loss: Literal["answer", "full"] = "answer"
+    """What is learnt: the answer, or the prompt too."""
     quantization: Quantization = "auto"
     """``auto``: the most exact of them that fits the free memory."""
     save_quantized: str | None = None
@@ -65,6 +67,8 @@ class Options:
             raise baft.UsageError(
                 f"There is no quantization {self.quantization!r}.", "Known: auto, bnb4, bf16, fp32."
             )
+        if self.loss not in ("answer", "full"):
+            raise baft.UsageError(f"There is no loss {self.loss!r}.", "Known: answer, full.")
         if self.save_quantized and self.quantization not in ("auto", "bnb4"):
             raise baft.UsageError(
                 f"--save-quantized keeps a base in 4 bits, and {self.quantization} was asked for.",

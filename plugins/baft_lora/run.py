@@ -68,12 +68,12 @@ def run(
             trainer = _trainer(options, base, sets, output, plan, device, group, watch)
             model = trainer.model
             packed = trainer.read_packs(plan)
-            log({"message": packed})
             checkpoints.check_room(output, (checkpoints.KEPT + 2) * _checkpoint_bytes(model))
         trainable, total = model.get_nb_trainable_parameters()
         with loading.few_threads(total):
             found_pace = _pace(trainer, sets, plan, group, watch, checkpoint)
             log({"message": str(found_pace)})
+            log({"message": packed})
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         weights = trainer.adapter()
     best = trainer.state.best_model_checkpoint
@@ -206,9 +206,8 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
             What the user is told of it.
         """
         model = self.model.get_base_model()
-        text = model.config.get_text_config(decoder=True)
         rows = (*self.train_dataset, *(self.eval_dataset or ()))
-        reason = packing.why_not(text, max(len(row.ids) for row in rows))
+        reason = packing.why_not(model.config, max(len(row.ids) for row in rows))
         if self.is_fsdp_enabled:
             reason = "the model is spread over processes"
         if reason:
@@ -233,7 +232,8 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
         """Forward and backward of one batch, or nothing where its examples are in another."""
         if not inputs["lessons"]:
             return torch.zeros((), device=self.args.device)
-        return super().training_step(model, inputs, *args)
+        loss: Tensor = super().training_step(model, inputs, *args)
+        return loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return self._order

@@ -52,6 +52,9 @@ def train(
     train_limit: Annotated[int | None, typer.Option(min=1, help="Smoke run.")] = None,
     val_limit: Annotated[int | None, typer.Option(min=1, help="Smoke run.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Smoke run.")] = None,
+    loss: Annotated[str, typer.Option(help="What is learnt: answer, or full: prompts too.")] = (
+        "answer"
+    ),
     quantization: Annotated[str, typer.Option(help="bnb4, bf16, fp32 or auto.")] = "auto",
     save_quantized: Annotated[
         Path | None, typer.Option(help="Keep the base in 4 bits here, and train on that.")

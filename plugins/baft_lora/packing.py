@@ -1,0 +1,219 @@
+"""Several examples as one sequence: what their prompts have in common is computed once.
+
+The common beginning comes first, then each example's own part, which sees the beginning and itself
+and takes up the positions after it. So nothing is padded, and up to dropout, which drops in the
+beginning for all of them alike, loss and gradients are those of one example at a time.
+Letters: T tokens, N predictions, H heads, D numbers by head, V words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from .lessons import Lesson
+
+ATTENTION = "baft_packed"
+"""The name by which transformers finds ``attend``."""
+
+MODELS = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+"""Model types that are tested: all their layers attend by transformers' interface, and only what
+positions and attention tell them apart by reaches from one token to another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """Examples as one sequence."""
+
+    ids: tuple[int, ...]
+    """(T,): the common beginning, then each own part."""
+    positions: tuple[int, ...]
+    """(T,): each token's place in its example."""
+    spans: tuple[tuple[int, int], ...]
+    """Where each own part begins and ends; before the first of them is the common beginning."""
+    predictors: tuple[int, ...]
+    """(N,): the places whose logits are needed; one may predict a token for each example."""
+    targets: tuple[int, ...]
+    """(N,): the tokens that come after them."""
+    weights: tuple[float, ...]
+    """(N,): how many examples learn that prediction."""
+    owners: tuple[tuple[str, ...], ...]
+    """(N,): which."""
+
+    def broken(self, losses: Tensor) -> list[str]:
+        """The examples of which a loss is not finite."""
+        if bool(losses.isfinite().all()):
+            return []
+        places = (~losses.isfinite()).nonzero().flatten().tolist()
+        return list(dict.fromkeys(name for place in places for name in self.owners[place]))
+
+
+def pack(lessons: Sequence[Lesson]) -> Pack:
+    """One sequence of some lessons.
+
+    >>> from baft_lora.lessons import Lesson
+    >>> a = Lesson(example_id="a", ids=(1, 2, 3, 4), prompt_tokens=2)
+    >>> b = Lesson(example_id="b", ids=(1, 2, 5), prompt_tokens=2)
+    >>> one = pack([a, b])
+    >>> one.ids, one.positions, one.spans
+    ((1, 2, 3, 4, 5), (0, 1, 2, 3, 2), ((2, 4), (4, 5)))
+    >>> one.predictors, one.targets  # the beginning's last token predicts both 3 and 5
+    ((1, 2, 1), (3, 4, 5))
+    """
+    rows = [row for row in lessons if row.prompt_tokens < len(row.ids)] or lessons[:1]
+    shared = _shared(rows)
+    ids, spans = list(rows[0].ids[:shared]), []
+    positions = list(range(shared))
+    learnt: dict[tuple[int, int], list[str]] = {}  # (predictor, place of the target): whose
+    for row in rows:
+        start = len(ids)
+        ids += row.ids[shared:]
+        positions += range(shared, len(row.ids))
+        spans.append((start, len(ids)))
+        for place in range(max(1, row.prompt_tokens), len(row.ids)):
+            before = place - 1 if place <= shared else start + place - 1 - shared
+            after = place if place < shared else start + place - shared
+            learnt.setdefault((before, after), []).append(row.example_id)
+    return Pack(
+        ids=tuple(ids),
+        positions=tuple(positions),
+        spans=tuple(spans),
+        predictors=tuple(before for before, _ in learnt),
+        targets=tuple(ids[after] for _, after in learnt),
+        weights=tuple(float(len(owners)) for owners in learnt.values()),
+        owners=tuple(tuple(owners) for owners in learnt.values()),
+    )
+
+
+def packs(batches: Sequence[Sequence[Lesson]], budget: int) -> list[list[Lesson]]:
+    """The lessons of neighbouring batches together, at most ``budget`` tokens in a pack.
+
+    A batch stays whole, even where it alone has more.
+    """
+    made: list[list[Lesson]] = []
+    for batch in batches:
+        if made and packed_tokens([*made[-1], *batch]) <= budget:
+            made[-1] += batch
+        else:
+            made.append([*batch])
+    return made
+
+
+def packed_tokens(lessons: Sequence[Lesson]) -> int:
+    """Tokens of a pack of them."""
+    shared = _shared(lessons)
+    return shared + sum(len(row.ids) - shared for row in lessons)
+
+
+def why_not(config: Any, longest: int) -> str | None:
+    """Why a model cannot read packs, for the user; None where it can.
+
+    Args:
+        config: of the whole model.
+        longest: tokens of the longest example.
+    """
+    if config.model_type not in MODELS:
+        return f"not tested with models of type {config.model_type}"
+    window = getattr(config, "sliding_window", None)
+    if window and longest > window and getattr(config, "use_sliding_window", True):
+        return f"its window of {window} tokens slides over examples of {longest}"
+    return None
+
+
+def prepare(model: Any) -> None:
+    """Make a model attend by ``attend``; it then reads packs alone."""
+    AttentionInterface.register(ATTENTION, attend)
+    model.set_attn_implementation(ATTENTION)
+
+
+def losses(model: Any, packed: Pack, device: torch.device) -> Tensor:
+    """Cross entropies of what is to be learnt, each times its weight, shape (N,), in float32."""
+
+    def tensor(values: Sequence[float], dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=device)
+
+    shared = packed.spans[0][0]
+    spans = []
+    for start, end in packed.spans:
+        own = end - start
+        seen = torch.ones(own, shared + own, dtype=torch.bool, device=device).tril(shared)
+        spans.append((start, end, seen))
+    result = model(
+        input_ids=tensor(packed.ids)[None],  # (1, T)
+        position_ids=tensor(packed.positions)[None],
+        logits_to_keep=tensor(packed.predictors or (0,)),
+        use_cache=False,
+        spans=spans,
+    )
+    logits = result.logits[0].float()  # (N, V)
+    if not packed.targets:  # nothing is learnt, yet other processes wait for the gradients
+        return logits.sum(dim=1) * 0
+    found: Tensor = functional.cross_entropy(logits, tensor(packed.targets), reduction="none")
+    return found * tensor(packed.weights, torch.float32)
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    spans: Sequence[tuple[int, int, Tensor]],
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention within a pack, as transformers' interface has it.
+
+    Args:
+        module: the layer.
+        query: (1, H, T, D).
+        key: (1, fewer H, T, D).
+        value: as ``key``.
+        attention_mask: none.
+        spans: of each own part the begin, the end, and what of beginning and itself it sees.
+        dropout: share of the attention that is dropped.
+        scaling: of the products; None for one by the root of D.
+
+    Returns:
+        (1, T, H, D)
+    """
+    groups = query.shape[1] // key.shape[1]
+    key, value = (heads.repeat_interleave(groups, dim=1) for heads in (key, value))
+    shared = spans[0][0]
+    attention = partial(functional.scaled_dot_product_attention, dropout_p=dropout, scale=scaling)
+    parts = []
+    if shared:
+        first = [heads[:, :, :shared] for heads in (query, key, value)]
+        parts.append(attention(*first, is_causal=True))
+    for start, end, mask in spans:
+        if shared:
+            keys, values = (
+                torch.cat([heads[:, :, :shared], heads[:, :, start:end]], dim=2)
+                for heads in (key, value)
+            )
+            parts.append(attention(query[:, :, start:end], keys, values, attn_mask=mask))
+        else:
+            own = [heads[:, :, start:end] for heads in (query, key, value)]
+            parts.append(attention(*own, is_causal=True))
+    return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+def _shared(lessons: Sequence[Lesson]) -> int:
+    """Tokens that all of them begin with; each keeps one of its own, and one alone keeps all."""
+    if len(lessons) == 1:
+        return 0
+    shortest = min(len(row.ids) for row in lessons) - 1
+    columns = enumerate(zip(*(row.ids[:shortest] for row in lessons), strict=True))
+    return next((place for place, column in columns if len(set(column)) > 1), shortest)
