@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from baft import Field
@@ -14,7 +14,7 @@ from baft.parsing.pieces import load_yaml
 from baft.parsing.roles import DocumentRole
 
 if TYPE_CHECKING:
-    from baft import Prediction
+    from baft import Example, Prediction
 
 STORIES = """\
 - id: S1, then S2, S3 and so on
@@ -106,6 +106,16 @@ DEFAULTS = {"product_vision": "", "complexity_tier": "medium"}
 @dataclass(frozen=True, kw_only=True)
 class Architect(DocumentRole):
     """The whole job, which the pipeline wants in five blocks."""
+
+    def example(self, row: Mapping[str, Any]) -> Example:
+        """As every role reads it; the tier, which the pipeline sends in capitals, in small letters.
+
+        Raises:
+            ValueError: saying what is wrong with it.
+        """
+        found = super().example(row)
+        tier = found.inputs["complexity_tier"].lower()
+        return replace(found, inputs={**found.inputs, "complexity_tier": tier})
 
     def pipeline_blocks(self, prediction: Prediction) -> dict[str, str | dict[str, Any]]:
         """The documents, and two more blocks without which the pipeline asks again.

@@ -78,6 +78,25 @@ def test_nothing_is_made_up_where_the_epics_cannot_be_read(epics):
     assert grab(text, "csv", "TASKS")
 
 
+def test_an_architect_is_told_the_tier_as_in_the_evaluation():
+    told = architect_row()["input"]
+    sent = (
+        f"CONCEPT:\n{told['concept']}\n\nREQUIREMENTS:\n{told['requirements_yaml']}\n\n"
+        "COMPLEXITY_TIER: SIMPLE\n\nFollow the exact output format."
+    )
+    role = PLUGINS.role("architect")
+    (asked,) = role.prompt(role.example({"concept": sent})).messages
+    (evaluated,) = role.prompt(role.example({**told, "product_vision": ""})).messages
+    assert asked.content == evaluated.content
+
+
+def test_a_question_without_a_concept_is_refused_at_once():
+    role = PLUGINS.role("architect")
+    asked = f"REQUIREMENTS:\n{architect_row()['input']['requirements_yaml']}\n\nOne word."
+    with pytest.raises(ValueError, match="the concept is empty"):
+        role.example({"concept": asked})
+
+
 def test_the_stages_write_their_own_documents_only():
     assert isinstance(PLUGINS.role("architect"), PipelineWriter)
     assert not isinstance(PLUGINS.role("architect_stories"), PipelineWriter)
