@@ -1,11 +1,14 @@
 """How long the data commands take for files of any length, and that their memory does not grow.
 
 Run it: .venv/bin/python benchmarks/speed/data.py [--lines 1000 10000] [--commands audit split]
+
+With --folder DIR the data stays there and is made once, so that commands can be timed one by one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -74,12 +77,16 @@ def main() -> None:
     """For each length: make the data, run each command, print what it took."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--lines", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--commands", nargs="+", default=["stats", "fix", "audit", "split"])
+    parser.add_argument("--commands", nargs="*", default=["stats", "fix", "audit", "split"])
+    parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     for n in asked.lines:
-        with tempfile.TemporaryDirectory() as name:
-            path, new = Path(name) / "data.jsonl", Path(name) / "new.jsonl"
-            make_data(path, n)
+        with contextlib.ExitStack() as stack:
+            name = stack.enter_context(tempfile.TemporaryDirectory(dir=asked.folder))
+            path, new = Path(asked.folder or name) / f"data-{n}.jsonl", Path(name) / "new.jsonl"
+            if not path.exists():
+                make_data(path.with_suffix(".part"), n)
+                path.with_suffix(".part").rename(path)
             print(f"{n} lines, {path.stat().st_size / 1e6:.0f} MB", flush=True)
             commands = {
                 "stats": [str(path), "--json"],
