@@ -8,7 +8,6 @@ With --folder DIR the data stays there and is made once, so that commands can be
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -80,9 +79,10 @@ def main() -> None:
     parser.add_argument("--commands", nargs="*", default=["stats", "fix", "audit", "split"])
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
+    if asked.folder is not None:
+        asked.folder.mkdir(parents=True, exist_ok=True)
     for n in asked.lines:
-        with contextlib.ExitStack() as stack:
-            name = stack.enter_context(tempfile.TemporaryDirectory(dir=asked.folder))
+        with tempfile.TemporaryDirectory(dir=asked.folder) as name:
             path, new = Path(asked.folder or name) / f"data-{n}.jsonl", Path(name) / "new.jsonl"
             if not path.exists():
                 make_data(path.with_suffix(".part"), n)
