@@ -285,8 +285,8 @@ class _Writer:
         """Parse and score in the pool; the next commit takes the results along."""
         if not generations:
             return
-        asked = self._store.asked(g.example_id for g in generations)
-        pairs = [(example, g) for (example, _), g in zip(asked, generations, strict=True)]
+        examples = self._store.some(g.example_id for g in generations)
+        pairs = list(zip(examples, generations, strict=True))
         loop = asyncio.get_running_loop()
         if isinstance(self._pool, ProcessPoolExecutor):
             call = self._pool.submit(_score_in_process, pairs, repeat, self._job.extraction)
@@ -294,9 +294,9 @@ class _Writer:
             job = self._job
             call = self._pool.submit(score_all, job.role, job.metric, pairs, repeat, job.extraction)
         results = await asyncio.wrap_future(call, loop=loop)
-        self._results += (
-            replace(r, generation=g) for r, g in zip(results, generations, strict=True)
-        )
+        if isinstance(self._pool, ProcessPoolExecutor):  # it sends no answer back that is here
+            results = [replace(r, generation=g) for r, g in zip(results, generations, strict=True)]
+        self._results += results
         self._soon()
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

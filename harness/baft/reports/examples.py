@@ -90,13 +90,14 @@ def title(example: Example) -> str:
     return cut(one_line(str(next(iter(example.inputs.values())))), 160)[0]
 
 
-def choose(ids: Collection[str], report: Report, named: Iterable[str]) -> set[str]:
+def choose(examples: Collection[Example], report: Report, named: Iterable[str]) -> set[str]:
     """The most telling examples: in turn the largest spread, a failure, the worst.
 
     All of them up to ``SHOWN``; those that the page names elsewhere come first.
     """
-    if len(ids) <= SHOWN:
-        return set(ids)
+    if len(examples) <= SHOWN:
+        return {example.id for example in examples}
+    ids = dict.fromkeys(id_ for arm in report.arms for id_ in chain(arm.scores, arm.failed))
 
     def scores(id_: str) -> list[float]:
         return [arm.scores[id_] for arm in report.arms if id_ in arm.scores]

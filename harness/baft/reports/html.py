@@ -59,12 +59,11 @@ class Making:
 def html_report(store: RunStore, report: Report, decision: Decision | None) -> Iterator[str]:
     """The page in pieces; one example is in memory at a time."""
     policy = (decision.policy if decision else None) or store.manifest().policy
-    every = read_tags(store)
+    total = len(store.examples())
     details = read_rows(store, report, policy.threshold)
-    chosen = choose(every.keys(), report, _named(report, details))
-    few = every if len(every) <= LISTED else {id_: every[id_] for id_ in chosen}
-    listed = read_listed(store, few)
-    tags = tag_tables(every, report)
+    chosen = choose(store.examples(), report, _named(report, details))
+    listed = read_listed(store, None if total <= LISTED else chosen)
+    tags = tag_tables(read_tags(store), report)
     choices = [(name, row.value) for name, values in tags.items() for row in values]
     reference, tests = incumbent(report, decision), ordered_tests(report)
     style, script = _asset("report.css"), _asset("report.js")
@@ -99,7 +98,7 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
         tag_choices=choices,
         examples=views(store, report, policy.threshold, chosen, reference),
         listing=listing(store, report, listed, choices, reference, policy.threshold),
-        total=len(every),
+        total=total,
         listed=len(listed),
         shown=len(chosen),
         states=STATES,

@@ -37,7 +37,12 @@ def json_report(store: RunStore, report: Report, decision: Decision | None) -> I
         "notes": report.notes,
         "record": to_data(report),
     }
-    yield ",\n".join(f'"{key}": {_dump(value)}' for key, value in rest.items()) + "\n}\n"
+    before = ""
+    for key, value in rest.items():
+        yield f'{before}"{key}": '
+        yield _dump(value)
+        before = ",\n"
+    yield "\n}\n"
 
 
 def read_report(path: Path) -> Report:

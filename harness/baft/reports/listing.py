@@ -36,17 +36,17 @@ class Listed:
 
 
 def read_tags(store: RunStore) -> dict[str, dict[str, str]]:
-    """By id of every example of a run, in the dataset's order, its tags that are single values."""
-    none: dict[str, str] = {}  # most datasets have no tags, and one dict does for all
-    return {example.id: _tags(example) or none for example in store.examples()}
+    """By id of each example that has any, its tags that are single values."""
+    found = ((example.id, _tags(example)) for example in store.examples())
+    return {id_: tags for id_, tags in found if tags}
 
 
-def read_listed(store: RunStore, tags: Mapping[str, Mapping[str, str]]) -> list[Listed]:
-    """The examples that ``tags`` are of, in the dataset's order."""
+def read_listed(store: RunStore, ids: Container[str] | None) -> list[Listed]:
+    """These examples, in the dataset's order; None means all."""
     return [
-        Listed(id=example.id, title=title(example), tags=tags[example.id])
+        Listed(id=example.id, title=title(example), tags=_tags(example))
         for example in store.examples()
-        if example.id in tags
+        if ids is None or example.id in ids
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
@@ -84,7 +83,7 @@ class StoredPrompts(Sequence[Prompt]):
 def example_of(row: Sequence[Any]) -> Example:
     """An example out of its id, inputs, reference and tags in the store."""
     return Example(
-        id=sys.intern(str(row[0])),  # many a table by id holds it
+        id=row[0],
         inputs=json.loads(row[1]),
         reference=json.loads(row[2]) if row[2] is not None else None,
         tags=json.loads(row[3]),

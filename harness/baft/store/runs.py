@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-import sys
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -307,6 +306,12 @@ class RunStore:
         positions = array("q", (at for at, id_ in rows if only is None or id_ in only))
         return StoredPrompts(self._db, positions)
 
+    def some(self, ids: Iterable[str]) -> list[Example]:
+        """These examples, in the order given; strange ids are left out."""
+        query = "SELECT id, inputs, reference, tags FROM examples WHERE id = ?"
+        rows = (self._db.execute(query, (id_,)).fetchone() for id_ in ids)
+        return [example_of(row) for row in rows if row]
+
     def asked(self, ids: Iterable[str]) -> list[tuple[Example, Prompt]]:
         """These examples with their prompts, in the order given; strange ids are left out."""
         query = "SELECT id, inputs, reference, tags, prompt FROM examples WHERE id = ?"
@@ -339,7 +344,7 @@ class RunStore:
         )
         for row in rows:
             yield ScoreRow(
-                example_id=sys.intern(str(row[0])),
+                example_id=row[0],
                 repeat=row[1],
                 value=row[2],
                 components=json.loads(row[3]) if row[3] else {},
