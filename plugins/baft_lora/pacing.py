@@ -30,7 +30,7 @@ class Pace:
     def __str__(self) -> str:
         batch_s = self.forward_s + self.backward_s
         return (
-            f"time: a batch of {self.batch_tokens} tokens took {_span(batch_s)}, so a step takes "
+            f"time: {self.batch_tokens} tokens took {_span(batch_s)}, so a step takes "
             f"about {_span(self.step_s)}, and the {self.steps} to come with validation about "
             f"{_span(self.total_s)}"
         )
@@ -75,38 +75,37 @@ def measure(trainer: Any, rows: Sequence[Lesson]) -> tuple[float, float]:
 
 
 def pace(
-    sets: Sequence[Sequence[Lesson]],
-    batch: Sequence[Lesson],
     measured: tuple[float, float],
     *,
+    batch_tokens: int,
+    train_tokens: int,
+    val_tokens: int,
     by_epoch: int,
     steps: int,
     processes: int = 1,
 ) -> Pace:
-    """The run's time from one batch's, by tokens.
+    """The run's time from one batch's, by the tokens that are computed.
 
     Args:
-        sets: training and validation lessons.
-        batch: the lessons that were measured.
-        measured: seconds of that forward and backward.
+        measured: seconds of a batch forward and backward.
+        batch_tokens: of that batch.
+        train_tokens: of an epoch.
+        val_tokens: of a validation.
         by_epoch: optimizer steps of an epoch.
         steps: those that are to come.
         processes: that share the work.
 
-    >>> from baft_lora.lessons import Lesson
-    >>> long = Lesson(example_id="a", ids=(0,) * 100, prompt_tokens=0)
-    >>> short = Lesson(example_id="b", ids=(0,) * 50, prompt_tokens=0)
-    >>> found = pace(([long, short], [short]), [long], (1.0, 2.0), by_epoch=1, steps=2)
-    >>> found.step_s, found.total_s  # two steps of 150 tokens, two validations of 50 tokens
-    (4.5, 10.0)
+    >>> found = pace(
+    ...     (1.0, 2.0), batch_tokens=100, train_tokens=300, val_tokens=50, by_epoch=2, steps=4
+    ... )
+    >>> found.step_s, found.total_s  # four steps of 150 tokens, two validations of 50
+    (4.5, 19.0)
     """
-    train, val = (sum(len(lesson.ids) for lesson in lessons) for lessons in sets)
-    tokens = sum(len(lesson.ids) for lesson in batch)
     forward_s, backward_s = measured
-    step_s = (forward_s + backward_s) / tokens * train / by_epoch / processes
-    validation_s = forward_s / tokens * val / processes
+    step_s = (forward_s + backward_s) / batch_tokens * train_tokens / by_epoch / processes
+    validation_s = forward_s / batch_tokens * val_tokens / processes
     return Pace(
-        batch_tokens=tokens,
+        batch_tokens=batch_tokens,
         forward_s=forward_s,
         backward_s=backward_s,
         steps=steps,

@@ -76,7 +76,7 @@ class Plan:
     trainable: int
     """Parameters of the adapter."""
     batch: tuple[Lesson, ...]
-    """The longest batch, on which memory is reckoned and a step is measured."""
+    """The longest, on which memory is reckoned."""
 
     def lines(self) -> Iterator[str]:
         """What the user is told."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,6 @@ from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
@@ -25,9 +23,10 @@ import baft
 
 from . import checkpoints, loading, pacing, packing
 from .distributed import Group, Order, dealt, same_everywhere, share
+from .watching import Watch, by_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -71,9 +70,9 @@ def run(
             checkpoints.check_room(output, (checkpoints.KEPT + 2) * _checkpoint_bytes(model))
         trainable, total = model.get_nb_trainable_parameters()
         with loading.few_threads(total):
-            found_pace = _pace(trainer, sets, plan, group, watch, checkpoint)
-            log({"message": str(found_pace)})
             log({"message": packed})
+            found_pace = _pace(trainer, sets, group, watch, checkpoint)
+            log({"message": str(found_pace)})
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         weights = trainer.adapter()
     best = trainer.state.best_model_checkpoint
@@ -85,7 +84,7 @@ def run(
         "resumed_from": checkpoint.name if checkpoint else None,
         "best_checkpoint": best.replace("\\", "/").rpartition("/")[2] if best else None,
         "best_val_loss": trainer.state.best_metric,
-        "losses": _by_epoch(trainer.state.log_history),
+        "losses": by_epoch(trainer.state.log_history),
         "step_losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
         "tokens_per_s": watch.mean_speed(),
         "packing": packed,
@@ -110,7 +109,7 @@ def rehearse(
         trainer = _trainer(options, base, sets, Path(folder), plan, device, group, watch)
         trainer.read_packs(plan)
         with loading.few_threads(trainer.model.get_nb_trainable_parameters()[1]):
-            return _pace(trainer, sets, plan, group, watch, None)
+            return _pace(trainer, sets, group, watch, None)
 
 
 def _trainer(
@@ -148,24 +147,25 @@ def _trainer(
 def _pace(
     trainer: LessonTrainer,
     sets: Sequence[Sequence[Lesson]],
-    plan: Plan,
     group: Group,
     watch: Watch,
     checkpoint: Path | None,
 ) -> Pace:
     """What one measured batch says of the steps to come."""
-    measured = pacing.measure(trainer, plan.batch)
+    rows = trainer.heaviest(sets[0])
+    measured = pacing.measure(trainer, rows)
     watch.tokens = 0
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
     args = trainer.args
     batches = math.ceil(len(sets[0]) / (args.per_device_train_batch_size * group.size))
-    by_epoch = math.ceil(batches / args.gradient_accumulation_steps)
-    steps = args.max_steps if args.max_steps > 0 else math.ceil(by_epoch * args.num_train_epochs)
+    an_epoch = math.ceil(batches / args.gradient_accumulation_steps)
+    steps = args.max_steps if args.max_steps > 0 else math.ceil(an_epoch * args.num_train_epochs)
     return pacing.pace(
-        sets,
-        plan.batch,
         measured,
-        by_epoch=by_epoch,
+        batch_tokens=trainer.computed_tokens(rows),
+        train_tokens=trainer.computed_tokens(sets[0]),
+        val_tokens=sum(len(row.ids) for row in sets[1]),
+        by_epoch=an_epoch,
         steps=max(0, steps - done),
         processes=group.size,
     )
@@ -218,6 +218,26 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
             "packing: what the prompts of a step have in common is computed once, up to "
             f"{self._budget} tokens at a time"
         )
+
+    def heaviest(self, lessons: Sequence[Lesson]) -> list[Lesson]:
+        """What takes longest at once: the longest batch, or a pack of a step's longest."""
+        longest = sorted(lessons, key=lambda row: len(row.ids), reverse=True)
+        batches = next(self._by_step(longest))
+        return batches[0] if self._budget is None else packing.packs(batches, self._budget)[0]
+
+    def computed_tokens(self, lessons: Sequence[Lesson]) -> int:
+        """Tokens that pass through the model for these examples, taken in this order."""
+        if self._budget is None:
+            return sum(len(row.ids) for row in lessons)
+        made = (packing.packs(batches, self._budget) for batches in self._by_step(lessons))
+        return sum(packing.packed_tokens(rows) for packs in made for rows in packs)
+
+    def _by_step(self, lessons: Sequence[Lesson]) -> Iterator[list[list[Lesson]]]:
+        """The batches of each optimizer step."""
+        size = self.args.per_device_train_batch_size
+        batches = [[*lessons[at : at + size]] for at in range(0, len(lessons), size)]
+        by_step = self.args.gradient_accumulation_steps
+        yield from (batches[at : at + by_step] for at in range(0, len(batches), by_step))
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """The batches of an optimizer step; the last of them have all examples in packs."""
@@ -287,42 +307,6 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
         return result
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
-    """Passes on what the loop logs."""
-
-    def __init__(self, log: Callable[[Mapping[str, Any]], None], group: Group) -> None:
-        self.tokens = 0
-        self._log = log
-        self._group = group
-        self._total = 0
-        self._seen = 0
-        self.spent_s = 0.0
-        self._started = 0.0
-
-    def mean_speed(self) -> float | None:
-        """Tokens a second, prompts included; None where no step was taken."""
-        return self._total / self.spent_s if self.spent_s else None
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock of a step."""
-        self._started = time.perf_counter()
-        self._seen = self.tokens
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell of a step, or of an evaluation."""
-        entry = kwargs.get("logs", {})
-        told = {"step": state.global_step, "total": state.max_steps, "epoch": entry.get("epoch")}
-        if "loss" in entry:
-            took = time.perf_counter() - self._started
-            self.spent_s += took
-            tokens = self._group.total(self.tokens - self._seen)
-            self._total += tokens
-            told |= {"loss": entry["loss"], "lr": entry["learning_rate"]}
-            self._log({**told, "tokens_per_s": tokens / took})
-        elif "eval_loss" in entry:
-            self._log({**told, "val_loss": entry["eval_loss"]})
-
-
 def _with_adapter(options: Options, base: Path, precision: str, device: str) -> Any:
     model = loading.load_weights(base, dtype=DTYPES[precision], device=device)
     model.config.use_cache = False
@@ -388,22 +372,3 @@ def _arguments(
         log_level="error",
         report_to="none",
     )
-
-
-def _by_epoch(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean training loss and the validation loss of each epoch; the latter None without one."""
-    epochs: list[dict[str, Any]] = []
-    steps: list[float] = []
-    for entry in history:
-        if "loss" in entry:
-            steps.append(entry["loss"])
-        elif "eval_loss" in entry:
-            mean = sum(steps) / len(steps) if steps else None
-            epochs.append(
-                {"epoch": entry["epoch"], "train_loss": mean, "val_loss": entry["eval_loss"]}
-            )
-            steps = []
-    if steps:
-        mean = sum(steps) / len(steps)
-        epochs.append({"epoch": history[-1].get("epoch"), "train_loss": mean, "val_loss": None})
-    return epochs
