@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import pytest
 
@@ -319,6 +320,36 @@ def test_deterministic_asks_one_prompt_at_a_time(run):
     assert values(run(backend, n=6, decoding=greedy)) == [1.0] * 6
     assert [len(ids) for ids, _ in backend.calls] == [1] * 6
     assert backend.most == 1
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_examples(tmp_path, role, metric, make_manifest, monkeypatch):
+    monkeypatch.setattr(asking, "WINDOW", 50)
+
+    class Forgetful(Answering):
+        async def generate(self, prompts, decoding):
+            return [Generation(example_id=p.example_id, text="GOOD a") for p in prompts]
+
+    async def go(job, store):
+        with scoring_pool(job) as pool:
+            await run_arm("baseline", Forgetful(), job, store, pool)
+
+    peaks = []
+    for n in (500, 2_500):
+        store = RunStore.create(tmp_path / str(n), make_manifest(n=n))
+        words = (f"w{i} " + "long " * 200 for i in range(n))  # 1 KB in each prompt
+        store.add_examples((role.example({"word": word}) for word in words), role.prompt)
+        job = Job(
+            role=role, metric=metric, num_examples=n, decoding=Decoding(), limits=Limits(),
+            extraction="lenient",
+        )  # fmt: skip
+        tracemalloc.start()
+        asyncio.run(go(job, store))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert store.count("baseline") == n
+        store.close()
+    assert peaks[1] - peaks[0] < 2_000 * 100  # bytes: a tenth of what a prompt takes
 
 
 KILLED = """
