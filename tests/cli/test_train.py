@@ -114,6 +114,7 @@ def test_a_curve_that_cannot_be_written_is_a_warning(own, baft, project):
     assert "adapter out" in out
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no such terminals")
 def test_a_terminal_sees_a_bar_with_loss_speed_and_time_left(tmp_path, monkeypatch):
     master, slave = os.openpty()
     monkeypatch.setenv("COLUMNS", "120")

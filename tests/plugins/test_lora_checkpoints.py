@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("peft")
+resource = pytest.importorskip("resource")
 
 
 import baft

@@ -57,6 +57,7 @@ def test_a_copied_adapter_keeps_the_id_of_its_base(project):
     assert sources.adapter_config(project / "two")["base_model_name_or_path"] == "somebody/model"
 
 
+@pytest.mark.slow
 def test_the_best_of_a_sweep_is_ready_to_answer(project, capsys):
     rows = [
         {"concept": f"A shop for {word}", "requirements": {"title": word, "description": word,
