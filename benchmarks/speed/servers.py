@@ -201,8 +201,8 @@ def measured(command: list[str]) -> tuple[float, float, float]:
 
 
 def make_data(path: Path, n: int) -> Path:
-    """A dataset of ``n`` examples."""
-    concepts = [row["concept"] for row in rows()]
+    """A dataset of ``n`` examples, whose word order keeps them apart from the training data."""
+    concepts = [" ".join(reversed(row["concept"].split())) for row in rows()]
     with path.open("w", encoding="utf-8") as out:
         for i in range(n):
             concept = f"{concepts[i % len(concepts)]} Variant {i}."

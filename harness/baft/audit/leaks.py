@@ -145,7 +145,8 @@ def _trained(
 ) -> AuditFinding:
     found = shared(examples, training)
     share = len(found) / len(examples)
-    known = {examples[i].id for i in found}
+    ids = tuple(examples[i].id for i in found)
+    known = set(ids)
     rest = [score for id_, score in scores.items() if id_ not in known]
     why = f"{len(found)} of {len(examples)} examples are in {source.name}, which {_learnt(source)}"
     if found and rest:
@@ -156,7 +157,7 @@ def _trained(
         observed=share,
         required=_required(),
         why=f"{why}.",
-        examples=tuple(examples[i].id for i in found),
+        examples=ids,
         evidence=tuple(
             Evidence(
                 example=examples[i].id,
