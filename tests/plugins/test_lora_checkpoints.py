@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("peft")
-resource = pytest.importorskip("resource")
+pytest.importorskip("resource")
 
 
 import baft
@@ -47,6 +47,8 @@ def train(base, output, **more):
 
 def begin(base, output, limit=None, within=()):
     """The same training in a process of its own, with at most ``limit`` bytes in a file."""
+
+    import resource
 
     def limited():
         if limit:
