@@ -9,7 +9,6 @@ Letters: T tokens, N predictions, H heads, D numbers by head, V words.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,6 +48,11 @@ class Pack:
     """(N,): how many examples learn that prediction."""
     owners: tuple[tuple[str, ...], ...]
     """(N,): which."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Tokens of the common beginning and of each own part."""
+        return (self.spans[0][0], *(end - start for start, end in self.spans))
 
     def broken(self, losses: Tensor) -> list[str]:
         """The examples of which a loss is not finite."""
@@ -142,20 +146,14 @@ def losses(model: Any, packed: Pack, device: torch.device) -> Tensor:
     def tensor(values: Sequence[float], dtype: torch.dtype = torch.int64) -> Tensor:
         return torch.tensor(values, dtype=dtype, device=device)
 
-    shared = packed.spans[0][0]
-    spans = []
-    for start, end in packed.spans:
-        own = end - start
-        seen = torch.ones(own, shared + own, dtype=torch.bool, device=device).tril(shared)
-        spans.append((start, end, seen))
     result = model(
         input_ids=tensor(packed.ids)[None],  # (1, T)
         position_ids=tensor(packed.positions)[None],
         logits_to_keep=tensor(packed.predictors or (0,)),
         use_cache=False,
-        spans=spans,
+        sizes=packed.sizes,
     )
-    logits = result.logits[0].float()  # (N, V)
+    logits: Tensor = result.logits[0].float()  # (N, V)
     if not packed.targets:  # nothing is learnt, yet other processes wait for the gradients
         return logits.sum(dim=1) * 0
     found: Tensor = functional.cross_entropy(logits, tensor(packed.targets), reduction="none")
@@ -169,12 +167,15 @@ def attend(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    spans: Sequence[tuple[int, int, Tensor]],
+    sizes: Sequence[int],
     dropout: float = 0.0,
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention within a pack, as transformers' interface has it.
+
+    The common beginning is put before each own part, so that every product is plainly causal: its
+    kernels leave out what is not seen, which they do not where they are given a mask.
 
     Args:
         module: the layer.
@@ -182,7 +183,7 @@ def attend(
         key: (1, fewer H, T, D).
         value: as ``key``.
         attention_mask: none.
-        spans: of each own part the begin, the end, and what of beginning and itself it sees.
+        sizes: tokens of the common beginning and of each own part.
         dropout: share of the attention that is dropped.
         scaling: of the products; None for one by the root of D.
 
@@ -191,23 +192,17 @@ def attend(
     """
     groups = query.shape[1] // key.shape[1]
     key, value = (heads.repeat_interleave(groups, dim=1) for heads in (key, value))
-    shared = spans[0][0]
-    attention = partial(functional.scaled_dot_product_attention, dropout_p=dropout, scale=scaling)
-    parts = []
-    if shared:
-        first = [heads[:, :, :shared] for heads in (query, key, value)]
-        parts.append(attention(*first, is_causal=True))
-    for start, end, mask in spans:
-        if shared:
-            keys, values = (
-                torch.cat([heads[:, :, :shared], heads[:, :, start:end]], dim=2)
-                for heads in (key, value)
-            )
-            parts.append(attention(query[:, :, start:end], keys, values, attn_mask=mask))
-        else:
-            own = [heads[:, :, start:end] for heads in (query, key, value)]
-            parts.append(attention(*own, is_causal=True))
-    return torch.cat(parts, dim=2).transpose(1, 2), None
+    first, *parts = zip(
+        *(torch.split(heads, list(sizes), dim=2) for heads in (query, key, value)), strict=True
+    )
+    seen: list[Tensor] = []
+    for part in parts:
+        queries, keys, values = (torch.cat(p, dim=2) for p in zip(first, part, strict=True))
+        found = functional.scaled_dot_product_attention(
+            queries, keys, values, dropout_p=dropout, is_causal=True, scale=scaling
+        )
+        seen.append(found[:, :, sizes[0] :] if seen else found)
+    return torch.cat(seen, dim=2).transpose(1, 2), None
 
 
 def _shared(lessons: Sequence[Lesson]) -> int:
