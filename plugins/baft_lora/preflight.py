@@ -28,7 +28,7 @@ PEAK = 1.5
 torch 2.13 took 1.37 times that in bf16, 1.55 with recomputation, 1.46 in bnb4."""
 
 PACK = 4096
-"""Most tokens that are computed at once; more no longer pay."""
+"""Most tokens that are computed at once, about a step of the plan; not tuned for speed."""
 
 STORED = {"fp32": "F32", "bf16": "BF16"}
 """Number format of weights that a CPU uses where they lie in the file's pages."""
