@@ -44,7 +44,7 @@ BATCHING = (
     {"num_blocks": 64, "max_batch_tokens": 64},
     {"num_blocks": 128, "max_batch_tokens": 256},
 )
-"""Settings of continuous batching: the two fastest of eight on these examples; the best counts."""
+"""Settings of continuous batching that were fast here, of those tried; the best counts."""
 
 SHAPE = {
     "vocab_size": 32000,

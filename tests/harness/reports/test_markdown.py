@@ -85,3 +85,10 @@ def test_one_arm_is_measured_and_not_decided(run):
     text = markdown_report(report, decision)
     assert "Measured only" in text
     assert "## Significance" not in text
+
+
+def test_it_says_that_a_run_was_deterministic(report, decision):
+    assert "deterministic" not in markdown_report(report, decision)
+    alone = replace(report.decoding, temperature=0.0, deterministic=True)
+    text = markdown_report(replace(report, decoding=alone), decision)
+    assert "temperature 0.0 · deterministic, one at a time · seed" in text
