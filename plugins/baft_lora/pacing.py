@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import baft
@@ -26,6 +26,10 @@ class Pace:
     """Of an optimizer step, on average."""
     total_s: float
     """All steps that are to come, and their validations."""
+
+    def shared(self, processes: int) -> Pace:
+        """The pace of so many processes, each on a core of its own."""
+        return replace(self, step_s=self.step_s / processes, total_s=self.total_s / processes)
 
     def __str__(self) -> str:
         batch_s = self.forward_s + self.backward_s

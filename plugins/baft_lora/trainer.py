@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class LoraTrainer:
             DataError: the base is not there, an example is too long, or the loss is not finite.
         """
         loading.tame_four_bits()  # what is imported next would import it
+        from . import workers
         from .distributed import Group
         from .run import run
 
@@ -74,7 +76,10 @@ class LoraTrainer:
             for line in plan.lines():
                 log({"message": line})
             info = recording.begin(asked, role, base, plan, device, tokenizer, sets)
-            info["processes"] = group.size
+            size = group.size if group.size > 1 else _processes(asked, base, device, sets)
+            if size > group.size:
+                log({"message": f"processes: {size}, each on a core of its own"})
+            info["processes"] = size
             checkpoint = _checkpoint(output, info)
         if group.is_writer:
             with checkpoints.on_disk(INFO):
@@ -84,17 +89,10 @@ class LoraTrainer:
         if checkpoint is not None:
             log({"message": f"going on from {checkpoint.name}"})
         started = time.perf_counter()
-        weights, model, found = run(
-            asked,
-            base,
-            sets,
-            output=output,
-            checkpoint=checkpoint,
-            plan=plan,
-            device=device,
-            group=group,
-            log=log,
-        )
+        task: dict[str, Any] = {"options": asked, "base": base, "sets": sets, "output": output}
+        task |= {"checkpoint": checkpoint, "plan": plan, "device": device}
+        with nullcontext(group) if size == group.size else workers.started(size, task) as everyone:
+            weights, model, found = run(**task, group=everyone, log=log)
         info |= found
         info["wall_s"] = time.perf_counter() - started
         info["peak_memory_bytes"] = recording.peak_memory(device)
@@ -140,7 +138,9 @@ class LoraTrainer:
         plan = preflight.plan(asked, base, sets, output=output, device=device, free=free)
         for line in plan.lines():
             log({"message": line})
-        pace = rehearse(asked, base, sets, plan, device)
+        pace = rehearse(asked, base, sets, plan, device).shared(
+            _processes(asked, base, device, sets)
+        )
         log({"message": str(pace)})
         return {**plan.record(), "reason": plan.reason, **dataclasses.asdict(pace)}
 
@@ -214,6 +214,19 @@ def _sets(
 def _share_of_memory(device: str, processes: int) -> int:
     """Bytes free for each of the processes; GPUs have their own memory."""
     return memory.free_memory(device) // (processes if device == "cpu" else 1)
+
+
+def _processes(options: Options, base: Path, device: str, sets: Sequence[Sequence[Lesson]]) -> int:
+    """How many processes a training starts by itself."""
+    from . import workers
+
+    return workers.worthwhile(
+        options,
+        device=device,
+        parameters=sources.parameter_count(sources.weight_files(base)),
+        tokens=sum(len(row.ids) for row in sets[0]) * options.epochs,
+        free=memory.free_memory(device),
+    )
 
 
 def _begun(output: Path) -> str | None:
