@@ -250,20 +250,25 @@ def compare(base: Path, precision: str, *, examples: int, rounds: int, folder: P
     else:
         print("TRL is not installed here; its row stays empty.")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in trainers}
+    threads = torch.get_num_threads()
     with loading.few_threads(mine.model.num_parameters()):
         peak = gemm_peak(next(mine.model.parameters()).dtype, 2048)
         for _ in range(rounds):
             for name, trainer in trainers.items():
                 found[name].append(cost(trainer))
+        if torch.get_num_threads() == 1:  # what its own settings would have it do
+            torch.set_num_threads(threads)
+            found["plan, all threads"] = [cost(trainers["plan"]) for _ in range(rounds)]
+            torch.set_num_threads(1)
         losses = {name: trainer.evaluate()["eval_loss"] for name, trainer in trainers.items()}
     answers = sum(len(row.ids) - row.prompt_tokens for row in sets[0])
     best = {name: min(wall for wall, _ in times) for name, times in found.items()}
     for name, times in found.items():
         print(
-            f"{name:<5} {answers / best[name]:8.1f} answer tokens/s  "
+            f"{name:<17} {answers / best[name]:8.1f} answer tokens/s  "
             f"{best['plan'] / best[name]:5.2f} x plan  "
             f"CPU {min(cpu for _, cpu in times):7.2f} s  wall {best[name]:7.2f} s  "
-            f"validation loss {losses[name]:.4f}",
+            f"validation loss {losses[name.partition(',')[0]]:.4f}",
             flush=True,
         )
     order = list(Order(len(sets[0]), multiple=1, seed=options.seed))
@@ -275,6 +280,27 @@ def compare(base: Path, precision: str, *, examples: int, rounds: int, folder: P
             flops += step_flops(mine.model, mine.model.config, packing.pack(rows))
     rate = flops / best["baft"]
     print(f"baft  {rate / 1e9:.0f} GFLOP/s of {peak / 1e9:.0f} of a product: {rate / peak:.0%}")
+
+
+def whole_command(base: Path, examples: int, folder: Path) -> None:
+    """``baft train`` as it is typed: the steps of epochs enough for a process on each core."""
+    rows = DATA.read_text(encoding="utf-8").splitlines()
+    for name, part in (("train", rows[:examples]), ("val", rows[examples:][:VALIDATION])):
+        (folder / f"{name}.jsonl").write_text("\n".join(part) + "\n", encoding="utf-8")
+    output, epochs = folder / "whole", 1 + 60_000 // (examples * 600)
+    subprocess.run(
+        [sys.executable, "-m", "baft", "-q", "train", "--train", str(folder / "train.jsonl"),
+         "--val", str(folder / "val.jsonl"), "--base-model", str(base), "--output", str(output),
+         "--device", "cpu", "--epochs", str(epochs)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    info = json.loads((output / "training_info.json").read_text(encoding="utf-8"))
+    answers = info["train_answer_tokens"] * epochs
+    print(
+        f"baft train, {info['processes']} processes: {answers / info['steps_s']:.1f} answer "
+        f"tokens/s over {info['steps']} steps"
+    )
 
 
 def one_step(base: Path, precision: str, folder: Path) -> None:
@@ -335,6 +361,8 @@ def main() -> None:
             return
         precision = "fp32" if asked.shape == "pocket" else "bf16"
         compare(base, precision, examples=asked.examples, rounds=asked.rounds, folder=folder)
+        if asked.shape == "pocket":
+            whole_command(base, asked.examples, folder)
 
 
 if __name__ == "__main__":

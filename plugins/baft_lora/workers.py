@@ -81,6 +81,7 @@ def started(size: int, task: Mapping[str, Any]) -> Iterator[Group]:
     others = [
         spawn.Process(target=_along, args=(task, telling), daemon=True) for _ in range(1, size)
     ]
+    threads = torch.get_num_threads()
     try:
         with patch_environment(**_meeting(size)):
             for rank, process in enumerate(others, 1):
@@ -99,6 +100,7 @@ def started(size: int, task: Mapping[str, Any]) -> Iterator[Group]:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         AcceleratorState._reset_state(reset_partial_state=True)
+        torch.set_num_threads(threads)  # which joining changes
 
 
 def _along(task: Mapping[str, Any], telling: Connection) -> None:
@@ -123,7 +125,7 @@ def _meeting(size: int) -> dict[str, Any]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": size}
-    told |= {"LOCAL_WORLD_SIZE": size}
+    told |= {"LOCAL_WORLD_SIZE": size, "OMP_NUM_THREADS": 1}
     interface = LOOPBACK.get(sys.platform)
     return told | ({"GLOO_SOCKET_IFNAME": interface} if interface else {})
 
