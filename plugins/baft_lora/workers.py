@@ -1,4 +1,4 @@
-"""Further processes that train along: a small model keeps one core of a machine busy, no more."""
+"""Further processes that train along: small models gain more from them than from threads."""
 
 from __future__ import annotations
 
