@@ -121,14 +121,15 @@ class Order(torch.utils.data.Sampler[int]):
 
     Args:
         count: examples.
-        multiple: up to a multiple of it, ``count`` follows: the place of the filler.
         seed: of the first epoch; the next has the next.
+        shares: how they are dealt out, if several processes learn from them.
     """
 
-    def __init__(self, count: int, *, multiple: int, seed: int) -> None:
+    def __init__(self, count: int, *, seed: int, shares: Shares | None = None) -> None:
         self._count = count
-        self._fillers = -count % multiple
+        self._fillers = -count % shares.batches if shares else 0
         self._seed = seed
+        self._shares = shares
         self._epoch = 0
 
     def __len__(self) -> int:
@@ -136,22 +137,61 @@ class Order(torch.utils.data.Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        yield from torch.randperm(self._count, generator=generator).tolist()
-        yield from [self._count] * self._fillers
+        order = torch.randperm(self._count, generator=generator).tolist()
+        order += [self._count] * self._fillers
+        yield from self._shares.even(order) if self._shares else order
 
     def set_epoch(self, epoch: int) -> None:
         """Which epoch comes next, from 0."""
         self._epoch = epoch
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """An optimizer step's examples, dealt out so that no process waits long for another."""
+
+    processes: int
+    batch_size: int
+    accum: int
+    """Batches of a step, by process."""
+    tokens: Sequence[int]
+    """Of each example, and of the filler after them."""
+
+    @property
+    def batches(self) -> int:
+        """Examples of a batch of every process."""
+        return self.batch_size * self.processes
+
+    def even(self, order: list[int]) -> Iterator[int]:
+        """The same examples in each step; the longest go to each process in turn, back and forth.
+
+        >>> shares = Shares(processes=2, batch_size=1, accum=2, tokens=[10, 40, 20, 30])
+        >>> list(shares.even([0, 1, 2, 3]))  # one process has 40 + 10, the other 30 + 20
+        [1, 3, 0, 2]
+        """
+        size, step = self.batch_size, self.batches * self.accum
+        for start in range(0, len(order), step):
+            rows = sorted(order[start : start + step], key=lambda i: -self.tokens[i])
+            batches = [rows[at : at + size] for at in range(0, len(rows), size)]
+            for turn, at in enumerate(range(0, len(batches), self.processes)):
+                for batch in batches[at : at + self.processes][:: -1 if turn % 2 else 1]:
+                    yield from batch
+
+
 def dealt(
-    lessons: Sequence[Lesson], group: Group, *, batch_size: int, seed: int
+    lessons: Sequence[Lesson], group: Group, *, batch_size: int, accum: int, seed: int
 ) -> tuple[list[Lesson], Order]:
     """What a loader reads from, and in which order; it deals the batches out by turns."""
-    alone = group.size == 1
-    rows = [*lessons] if alone else [*lessons, filler(lessons[0])]
-    multiple = 1 if alone else batch_size * group.size
-    return rows, Order(len(lessons), multiple=multiple, seed=seed)
+    if group.size == 1:
+        return [*lessons], Order(len(lessons), seed=seed)
+    rows = [*lessons, filler(lessons[0])]
+    shares = Shares(
+        processes=group.size,
+        batch_size=batch_size,
+        accum=accum,
+        tokens=[len(row.ids) for row in rows],
+    )
+    return rows, Order(len(lessons), seed=seed, shares=shares)
 
 
 def same_everywhere(group: Group, weights: Iterable[torch.Tensor]) -> None:

@@ -153,6 +153,8 @@ def adapt(model: Any, options: Options) -> Any:
     tame_four_bits()  # peft would import it
     from peft import LoraConfig, get_peft_model
 
+    from .dropout import quicken
+
     config = LoraConfig(
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
@@ -162,12 +164,14 @@ def adapt(model: Any, options: Options) -> Any:
     )
     try:
         with quiet():
-            return get_peft_model(model, config)
+            adapted = get_peft_model(model, config)
     except ValueError as error:
         raise baft.UsageError(
             f"The model has no modules named {', '.join(options.target_modules)}: {error}",
             "Name its linear layers with --target-modules.",
         ) from error
+    quicken(adapted)
+    return adapted
 
 
 def put_on(model: Any, adapter: Path, name: str) -> Any:

@@ -76,6 +76,7 @@ def activation_bytes(
     *,
     tokens: int,
     logit_tokens: int,
+    seen: float,
     width: int,
     dropout: bool,
     recompute: bool,
@@ -84,13 +85,14 @@ def activation_bytes(
 
     Counted on Llama-like layers of transformers 5.23 and PEFT 0.21 (float32 norms and adapters):
     13 bytes by hidden unit, gate, up and their product, keys and values; by adapted module its
-    input in float32 and the mask of its dropout.
+    input in float32 and the mask of its dropout; by head the weights of what is attended to.
 
     Args:
         config: of the text model.
         targets: names of the adapted modules, such as ``q_proj``.
         tokens: of the batch, padding included.
         logit_tokens: those of them whose logits are computed.
+        seen: tokens that a token attends to in the mean, if their weights are kept; else 0.
         width: bytes of a number between the layers, 2 or 4.
         dropout: whether the adapters drop inputs.
         recompute: whether only the inputs of the layers are kept (gradient checkpointing).
@@ -103,7 +105,8 @@ def activation_bytes(
     groups = getattr(config, "num_key_value_heads", None) or heads
     inputs = {"o_proj": head * heads, "down_proj": inner}
     adapted = sum(inputs.get(name, hidden) for name in targets) * (8 if dropout else 4)
-    layer = 13 * hidden + (3 * inner + 2 * head * groups) * width + adapted  # bytes by token
+    numbers = 3 * inner + 2 * head * groups + heads * seen
+    layer = 13 * hidden + numbers * width + adapted  # bytes by token
     kept = config.num_hidden_layers * (hidden * width if recompute else layer)
     if recompute:
         kept += layer  # of the one that is computed again

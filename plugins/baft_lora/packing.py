@@ -3,7 +3,7 @@
 The common beginning comes first, then each example's own part, which sees the beginning and itself
 and takes up the positions after it. So nothing is padded, and up to dropout, which drops in the
 beginning for all of them alike, loss and gradients are those of one example at a time.
-Letters: T tokens, N predictions, H heads, D numbers by head, V words.
+Letters: T tokens, N predictions, V words.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 from transformers import AttentionInterface
+
+from .attention import attend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,51 +160,6 @@ def losses(model: Any, packed: Pack, device: torch.device) -> Tensor:
         return logits.sum(dim=1) * 0
     found: Tensor = functional.cross_entropy(logits, tensor(packed.targets), reduction="none")
     return found * tensor(packed.weights, torch.float32)
-
-
-def attend(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    sizes: Sequence[int],
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **_: Any,
-) -> tuple[Tensor, None]:
-    """Attention within a pack, as transformers' interface has it.
-
-    The common beginning is put before each own part, so that every product is plainly causal: its
-    kernels leave out what is not seen, which they do not where they are given a mask.
-
-    Args:
-        module: the layer.
-        query: (1, H, T, D).
-        key: (1, fewer H, T, D).
-        value: as ``key``.
-        attention_mask: none.
-        sizes: tokens of the common beginning and of each own part.
-        dropout: share of the attention that is dropped.
-        scaling: of the products; None for one by the root of D.
-
-    Returns:
-        (1, T, H, D)
-    """
-    groups = query.shape[1] // key.shape[1]
-    key, value = (heads.repeat_interleave(groups, dim=1) for heads in (key, value))
-    first, *parts = zip(
-        *(torch.split(heads, list(sizes), dim=2) for heads in (query, key, value)), strict=True
-    )
-    seen: list[Tensor] = []
-    for part in parts:
-        queries, keys, values = (torch.cat(p, dim=2) for p in zip(first, part, strict=True))
-        found = functional.scaled_dot_product_attention(
-            queries, keys, values, dropout_p=dropout, is_causal=True, scale=scaling
-        )
-        seen.append(found[:, :, sizes[0] :] if seen else found)
-    return torch.cat(seen, dim=2).transpose(1, 2), None
 
 
 def _shared(lessons: Sequence[Lesson]) -> int:

@@ -126,7 +126,9 @@ def _trainer(
     train, val = sets
     mine = share(options, group)
     model = _with_adapter(options, base, plan.need.precision, device)
-    rows, order = dealt(train, group, batch_size=options.batch_size, seed=options.seed)
+    rows, order = dealt(
+        train, group, batch_size=mine.batch_size, accum=mine.grad_accum, seed=mine.seed
+    )
     trainer = LessonTrainer(
         watch,
         order,

@@ -34,14 +34,19 @@ def group(rank, size):
 
 
 def lessons(count):
-    return [Lesson(example_id=str(i), ids=(1, 2, i + 3, 4), prompt_tokens=2) for i in range(count)]
+    return [
+        Lesson(example_id=str(i), ids=(1, 2, *range(3, 5 + i * 7 % 11)), prompt_tokens=2)
+        for i in range(count)
+    ]
 
 
 def shards(count, processes, batch_size, epoch=0):
     """Ids of the examples of each batch of each process, as a loader deals them out."""
     found = []
     for rank in range(processes):
-        rows, order = dealt(lessons(count), group(rank, processes), batch_size=batch_size, seed=42)
+        together = group(rank, processes)
+        accum = max(1, 8 // (batch_size * processes))
+        rows, order = dealt(lessons(count), together, batch_size=batch_size, accum=accum, seed=42)
         order.set_epoch(epoch)
         batches = BatchSampler(order, batch_size, drop_last=False)
         mine = BatchSamplerShard(batches, processes, rank) if processes > 1 else batches
@@ -73,6 +78,18 @@ def test_a_step_has_the_examples_that_one_process_would_have(processes):
         span = slice(number * width, (number + 1) * width)
         shared = [i for mine in together for batch in mine[span] for i in learnt(batch)]
         assert sorted(shared) == step
+
+
+def test_processes_have_about_as_much_to_compute_in_a_step():
+    (alone,) = shards(96, 1, 1)
+    for processes in (2, 4):
+        width = 8 // processes
+        for step in range(12):
+            ours = [mine[step * width : (step + 1) * width] for mine in shards(96, processes, 1)]
+            tokens = [sum(len(row.ids) for batch in mine for row in batch) for mine in ours]
+            longest = max(len(batch[0].ids) for batch in alone[step * 8 : step * 8 + 8])
+            assert max(tokens) - min(tokens) < longest
+    assert max(tokens) > min(tokens)  # there was something to even out
 
 
 def test_another_epoch_has_another_order():

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import baft
 from baft.testing import make_tiny_mistral
-from baft_lora import loading, memory, preflight, sources
+from baft_lora import attention, loading, memory, packing, preflight, sources
 from baft_lora.lessons import Lesson, lessons
 from baft_lora.options import Options
 from baft_lora.trainer import LoraTrainer
@@ -190,11 +190,17 @@ def test_activations_are_reckoned_as_autograd_keeps_them(dtype, width, dropout, 
             kept[storage.data_ptr()] = storage  # held, so that no address is used twice
         return tensor
 
-    ids = torch.randint(0, 200, (2, 100))
+    packing.prepare(model.get_base_model())
+    rows = [
+        Lesson(example_id=name, ids=tuple(torch.randint(0, 200, (100,)).tolist()), prompt_tokens=1)
+        for name in "ab"
+    ]
+    one = packing.pack(rows)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(input_ids=ids, labels=ids, use_cache=False)
+        packing.losses(model, one, torch.device("cpu"))
     counted = sum(storage.nbytes() for storage in kept.values())
     given = {"tokens": 200, "logit_tokens": 200, "width": width, "dropout": dropout > 0}
+    given["seen"] = attention.kept_weights(100) if width == 4 else 0
     reckoned = memory.activation_bytes(
         config, asked.target_modules, recompute=recompute, **given
     ) - 200 * 200 * (width + 8)  # logits and their gradient, which autograd does not keep
@@ -203,7 +209,7 @@ def test_activations_are_reckoned_as_autograd_keeps_them(dtype, width, dropout, 
         layer = memory.activation_bytes(config, asked.target_modules, **one) // 6
         assert counted < reckoned < counted + 1.3 * layer
     else:
-        assert 0.95 < reckoned / counted < 1.25
+        assert 0.9 < reckoned / counted < 1.25
 
 
 def cgroup(root, line, files):
