@@ -3,8 +3,9 @@
 Run it: .venv/bin/python benchmarks/speed/training.py --shape pocket (or small, 7b)
 
 TRL takes part where the interpreter that runs this file can import it. ``small`` is a Mistral of
-0.55 B random weights in bf16; ``7b`` writes 14.5 GB to $TMPDIR, takes one step from it in
-memory-mapped bf16 and in 4 bits, each in a process of its own, and deletes it.
+0.55 B random weights. ``7b`` writes 14.5 GB to $TMPDIR and deletes them afterwards: on a CPU one
+step is taken from it in memory-mapped bf16 and in 4 bits, each in a process of its own; on a CUDA
+GPU all trainers are compared on it in bf16 and in 4 bits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +115,12 @@ def read_lessons(base: Path, options: Options, count: int) -> tuple[list[Lesson]
 
 def ours(base: Path, options: Options, sets: Any, output: Path) -> Any:
     """Baft's trainer, as ``baft train`` makes it."""
-    group = Group.join("cpu")
-    free = free_memory("cpu")
-    plan = preflight.plan(options, base, sets, output=output, device="cpu", free=free)
+    device = options.device
+    group = Group.join(device)
+    free = free_memory(device)
+    plan = preflight.plan(options, base, sets, output=output, device=device, free=free)
     watch = running.Watch(lambda step: None, group)
-    trainer = running._trainer(options, base, sets, output, plan, "cpu", group, watch)
+    trainer = running._trainer(options, base, sets, output, plan, device, group, watch)
     print(trainer.read_packs(plan))
     return untroubled(trainer)
 
@@ -125,13 +128,13 @@ def ours(base: Path, options: Options, sets: Any, output: Path) -> Any:
 def planned(base: Path, options: Options, sets: Any, output: Path, template: Any) -> Any:
     """The plan's own settings: an example at a time, logits for all of its tokens."""
     trainer = Plainly(
-        model=running._with_adapter(options, base, options.quantization, "cpu"),
+        model=running._with_adapter(options, base, options.quantization, options.device),
         args=template.args,
         train_dataset=sets[0],
         eval_dataset=sets[1],
         data_collator=plain_batch,
     )
-    trainer.order = Order(len(sets[0]), multiple=1, seed=options.seed)
+    trainer.order = Order(len(sets[0]), seed=options.seed)
     return untroubled(trainer)
 
 
@@ -142,7 +145,7 @@ def theirs(base: Path, options: Options, sets: Any, output: Path, template: Any)
 
     class Ordered(SFTTrainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Order:
-            return Order(len(sets[0]), multiple=1, seed=options.seed)
+            return Order(len(sets[0]), seed=options.seed)
 
     asked = template.args
     same = ("learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm")
@@ -161,7 +164,7 @@ def theirs(base: Path, options: Options, sets: Any, output: Path, template: Any)
         for part in sets
     ]
     trainer = Ordered(
-        model=running._with_adapter(options, base, options.quantization, "cpu"),
+        model=running._with_adapter(options, base, options.quantization, options.device),
         args=SFTConfig(
             output_dir=str(output),
             **{name: getattr(asked, name) for name in same},
@@ -169,7 +172,7 @@ def theirs(base: Path, options: Options, sets: Any, output: Path, template: Any)
             gradient_checkpointing=False,
             max_length=None,
             bf16=False,
-            use_cpu=True,
+            use_cpu=options.device == "cpu",
             report_to="none",
             save_strategy="no",
             disable_tqdm=True,
@@ -197,13 +200,16 @@ def cost(trainer: Any) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         trainer.train()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def gemm_peak(dtype: torch.dtype, size: int) -> float:
+def gemm_peak(dtype: torch.dtype, device: str) -> float:
     """FLOP/s of the best of several products of square matrices."""
-    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
-    best = min(_seconds(lambda: a @ b) for _ in range(8))
+    size = 2048 if device == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = min(_seconds(lambda: (a @ b)[0, 0].item()) for _ in range(8))
     return 2 * size**3 / best
 
 
@@ -211,6 +217,16 @@ def _seconds(work: Any) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def gpu_bytes(trainer: Any, trainers: Any) -> str:
+    """The most that a round takes on a GPU, beside what the other trainers' models hold there."""
+    if not torch.cuda.is_available():
+        return ""
+    torch.cuda.reset_peak_memory_stats()
+    cost(trainer)
+    others = sum(one.model.get_memory_footprint() for one in trainers if one is not trainer)
+    return f"  GPU {(torch.cuda.max_memory_allocated() - others) / 1e9:.1f} GB"
 
 
 def step_flops(model: Any, config: Any, made: packing.Pack) -> float:
@@ -221,9 +237,10 @@ def step_flops(model: Any, config: Any, made: packing.Pack) -> float:
     see each other attention takes 4 by head and number forward, and 8 backward.
     """
     linear = 0
-    for name, weight in model.named_parameters():
-        if weight.dim() == 2 and "embed" not in name and "lm_head" not in name:
-            linear += weight.numel() * (6 if weight.requires_grad else 4)
+    for name, part in model.named_modules():
+        if isinstance(part, torch.nn.Linear) and "lm_head" not in name:
+            learns = part.weight.requires_grad
+            linear += part.in_features * part.out_features * (6 if learns else 4)
     shared = made.spans[0][0]
     own = [end - start for start, end in made.spans]
     pairs = shared**2 / 2 + sum(n * shared + n**2 / 2 for n in own)
@@ -233,18 +250,26 @@ def step_flops(model: Any, config: Any, made: packing.Pack) -> float:
     return len(made.ids) * linear + attention + logits
 
 
-def compare(base: Path, precision: str, *, examples: int, rounds: int, folder: Path) -> None:
+def compare(
+    base: Path, precision: str, *, device: str, examples: int, rounds: int, folder: Path
+) -> None:
     """All trainers in turns on the same examples; the best round of each."""
-    steps = examples // ACCUM
     options = Options(
-        base_model=str(base), quantization=precision, device="cpu", max_steps=steps, loss="answer"
-    )  # type: ignore[arg-type]
+        base_model=str(base),
+        quantization=precision,  # type: ignore[arg-type]
+        device=device,  # type: ignore[arg-type]
+        max_steps=examples // ACCUM,
+        loss="answer",
+    )
     sets = read_lessons(base, options, examples)
     mine = ours(base, options, sets, folder / "baft")
     trainers = {
         "plan": planned(base, options, sets, folder / "plan", mine),
         "baft": mine,
     }
+    if precision != "bnb4":  # by which the plan trains unless it is told otherwise
+        as_typed = replace(options, quantization="bnb4")
+        trainers["plan, 4 bits"] = planned(base, as_typed, sets, folder / "typed", mine)
     if importlib.util.find_spec("trl") and importlib.util.find_spec("datasets"):
         trainers["trl"] = theirs(base, options, sets, folder / "trl", mine)
     else:
@@ -252,26 +277,28 @@ def compare(base: Path, precision: str, *, examples: int, rounds: int, folder: P
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in trainers}
     threads = torch.get_num_threads()
     with loading.few_threads(mine.model.num_parameters()):
-        peak = gemm_peak(next(mine.model.parameters()).dtype, 2048)
+        peak = gemm_peak(torch.float32 if precision == "fp32" else torch.bfloat16, device)
         for _ in range(rounds):
             for name, trainer in trainers.items():
                 found[name].append(cost(trainer))
         if torch.get_num_threads() == 1:  # what its own settings would have it do
             torch.set_num_threads(threads)
-            found["plan, all threads"] = [cost(trainers["plan"]) for _ in range(rounds)]
+            for name in [name for name in trainers if name.startswith("plan")]:
+                found[f"{name}, all threads"] = [cost(trainers[name]) for _ in range(rounds)]
             torch.set_num_threads(1)
         losses = {name: trainer.evaluate()["eval_loss"] for name, trainer in trainers.items()}
+        held = {name: gpu_bytes(trainer, trainers.values()) for name, trainer in trainers.items()}
     answers = sum(len(row.ids) - row.prompt_tokens for row in sets[0])
     best = {name: min(wall for wall, _ in times) for name, times in found.items()}
     for name, times in found.items():
         print(
-            f"{name:<17} {answers / best[name]:8.1f} answer tokens/s  "
+            f"{name:<25} {answers / best[name]:8.1f} answer tokens/s  "
             f"{best['plan'] / best[name]:5.2f} x plan  "
             f"CPU {min(cpu for _, cpu in times):7.2f} s  wall {best[name]:7.2f} s  "
-            f"validation loss {losses[name.partition(',')[0]]:.4f}",
+            f"validation loss {losses[name.removesuffix(', all threads')]:.4f}{held.get(name, '')}",
             flush=True,
         )
-    order = list(Order(len(sets[0]), multiple=1, seed=options.seed))
+    order = list(Order(len(sets[0]), seed=options.seed))
     parts = [sets[0][place] for place in order]
     flops = 0.0
     for start in range(0, examples, ACCUM):
@@ -282,7 +309,7 @@ def compare(base: Path, precision: str, *, examples: int, rounds: int, folder: P
     print(f"baft  {rate / 1e9:.0f} GFLOP/s of {peak / 1e9:.0f} of a product: {rate / peak:.0%}")
 
 
-def whole_command(base: Path, examples: int, folder: Path) -> None:
+def whole_command(base: Path, precision: str, examples: int, folder: Path) -> None:
     """``baft train`` as it is typed: the steps of epochs enough for a process on each core."""
     rows = DATA.read_text(encoding="utf-8").splitlines()
     for name, part in (("train", rows[:examples]), ("val", rows[examples:][:VALIDATION])):
@@ -291,7 +318,7 @@ def whole_command(base: Path, examples: int, folder: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "baft", "-q", "train", "--train", str(folder / "train.jsonl"),
          "--val", str(folder / "val.jsonl"), "--base-model", str(base), "--output", str(output),
-         "--device", "cpu", "--epochs", str(epochs)],
+         "--device", "cpu", "--quantization", precision, "--epochs", str(epochs)],
         check=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
@@ -335,6 +362,7 @@ def main() -> None:
     """Make the model, compare, and clean up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", choices=["pocket", *SHAPES], default="pocket")
+    parser.add_argument("--precision", choices=["bnb4", "bf16", "fp32"], help="of all trainers")
     parser.add_argument("--layers", type=int, help="fewer layers, for a try")
     parser.add_argument("--examples", type=int, default=ACCUM)
     parser.add_argument("--rounds", type=int, default=2)
@@ -354,15 +382,22 @@ def main() -> None:
             base.mkdir()
             layers = {"num_hidden_layers": asked.layers} if asked.layers else {}
             write_model(base, {**SHAPES[asked.shape], **layers})
+        if asked.shape == "7b" and torch.cuda.is_available():
+            for precision in ("bf16", "bnb4"):
+                print(f"{torch.cuda.get_device_name()}, {precision}", flush=True)
+                compare(base, precision, device="cuda", examples=asked.examples,
+                        rounds=asked.rounds, folder=folder)  # fmt: skip
+            return
         if asked.shape == "7b":
             for precision in ("bf16", "bnb4"):
                 command = [sys.executable, __file__, "--step", str(base), precision]
                 subprocess.run(command, check=True)
             return
-        precision = "fp32" if asked.shape == "pocket" else "bf16"
-        compare(base, precision, examples=asked.examples, rounds=asked.rounds, folder=folder)
+        precision = asked.precision or ("fp32" if asked.shape == "pocket" else "bf16")
+        compare(base, precision, device="cpu", examples=asked.examples, rounds=asked.rounds,
+                folder=folder)  # fmt: skip
         if asked.shape == "pocket":
-            whole_command(base, asked.examples, folder)
+            whole_command(base, precision, asked.examples, folder)
 
 
 if __name__ == "__main__":
