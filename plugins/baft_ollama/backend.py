@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import httpx
 
 from baft import BackendError, Decoding, Generation, Prompt, UsageError, did_you_mean, digest
 
 from . import server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from baft import Context
 
@@ -185,42 +184,38 @@ class OllamaBackend:
 
     def _look(self) -> _Served:
         if self._served is None:
-            client = httpx.Client(
-                base_url=self._url,
-                follow_redirects=True,
-                event_hooks={"response": [self._check]},
-                timeout=server.LOOK_TIMEOUT_S,
-                trust_env=server.uses_proxy(self._url),
-                headers=self._headers,
-            )
-            with client, _told_apart(self._url):
-                self._served = self._ask_about(client)
+            with _told_apart(self._url):
+                self._served = server.at_once(self._ask_about())
         return self._served
 
-    def _ask_about(self, client: httpx.Client) -> _Served:
-        try:
-            tags = {tag["name"]: tag for tag in client.get("/api/tags").json()["models"]}
-            name = _with_tag(self._model)
-            if name not in tags:
-                raise server.not_pulled(self._url, self._model, did_you_mean(self._model, tags))
-            shown = client.post("/api/show", json={"model": self._model}).json()
-            return _Served(
-                digest=tags[name]["digest"],
-                template=shown.get("template") or "",
-                parameters=tuple(sorted((shown.get("parameters") or "").splitlines())),
-                details=shown.get("details") or {},
-                server_version=client.get("/api/version").json()["version"],
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BackendError(
-                f"What answers at {self._url} is no Ollama server.",
-                "Write ollama:MODEL@http://HOST:11434.",
-                gone=True,
-            ) from error
+    async def _ask_about(self) -> _Served:
+        async with server.session(self._url, self._headers, server.LOOK_TIMEOUT) as asked:
 
-    def _check(self, response: httpx.Response) -> None:
-        response.read()
-        server.check(response, self._url, self._model)
+            async def look(path: str, body: Any = None) -> Any:
+                return await server.look(asked, self._url, path, self._model, body)
+
+            try:
+                return await self._told(look)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise BackendError(
+                    f"What answers at {self._url} is no Ollama server.",
+                    "Write ollama:MODEL@http://HOST:11434.",
+                    gone=True,
+                ) from error
+
+    async def _told(self, look: Callable[..., Awaitable[Any]]) -> _Served:
+        tags = {tag["name"]: tag for tag in (await look("/api/tags"))["models"]}
+        name = _with_tag(self._model)
+        if name not in tags:
+            raise server.not_pulled(self._url, self._model, did_you_mean(self._model, tags))
+        shown = await look("/api/show", {"model": self._model})
+        return _Served(
+            digest=tags[name]["digest"],
+            template=shown.get("template") or "",
+            parameters=tuple(sorted((shown.get("parameters") or "").splitlines())),
+            details=shown.get("details") or {},
+            server_version=(await look("/api/version"))["version"],
+        )
 
 
 def _generation(
@@ -246,7 +241,7 @@ def _told_apart(url: str) -> Iterator[None]:
     """Turn what the clients raise into a ``BackendError``."""
     try:
         yield
-    except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError) as error:
         raise server.broken_call(error, url) from error
     except UnicodeEncodeError as error:
         raise BackendError("The prompt holds half a character (a lone surrogate).") from error

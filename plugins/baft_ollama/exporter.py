@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import httpx
 import tenacity
 
@@ -151,7 +150,7 @@ class OllamaExporter:
     def _has(self, client: httpx.Client, source: Source) -> bool:
         response = self._answer(client, "HEAD", f"/api/blobs/{source.digest}")
         if response.status_code != 404:
-            server.check(response, self._address.url, source.name)
+            self._check(response, source.name)
         return response.status_code != 404
 
     def _send(self, client: httpx.Client, source: Source, show: Callable[[int], None]) -> None:
@@ -169,7 +168,7 @@ class OllamaExporter:
             content=parts(),
             headers={"Content-Length": str(source.size)},
         )
-        server.check(response, self._address.url, source.name)
+        self._check(response, source.name)
 
     def _create(self, client: httpx.Client, request: Mapping[str, Any], log: Log) -> None:
         last = ""
@@ -185,8 +184,8 @@ class OllamaExporter:
                     if step["status"] != last:
                         log({"message": f"server: {step['status']}"})
                     last = step["status"]
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            raise server.broken_call(error, self._address.url) from error
+        except (httpx.HTTPError, OSError) as error:
+            raise self._broken(error) from error
         except (ValueError, KeyError, TypeError) as error:
             raise self._failed("an answer that cannot be read") from error
         if last != "success":
@@ -204,8 +203,8 @@ class OllamaExporter:
     def _answer(self, client: httpx.Client, method: str, path: str, **given: Any) -> httpx.Response:
         try:
             return client.request(method, path, **given)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            raise server.broken_call(error, self._address.url) from error
+        except (httpx.HTTPError, OSError) as error:
+            raise self._broken(error) from error
 
     def _ask(self, client: httpx.Client, method: str, path: str, **given: Any) -> dict[str, Any]:
         """A JSON object.
@@ -214,7 +213,7 @@ class OllamaExporter:
             BackendError: the server is down, or is no Ollama server.
         """
         response = self._answer(client, method, path, **given)
-        server.check(response, self._address.url, "")
+        self._check(response, "")
         try:
             body = response.json()
         except ValueError:
@@ -229,13 +228,23 @@ class OllamaExporter:
 
     def _refused(self, response: httpx.Response) -> baft.BaftError:
         try:
-            server.check(response, self._address.url, "")
+            self._check(response, "")
         except baft.BackendError as error:
             if response.status_code != 400:
                 return error
             hint = "Name another type with --quantize, or leave it out."
             return baft.UsageError(error.message, hint if "quantiz" in error.message else "")
         raise AssertionError("only called for errors")
+
+    def _check(self, response: httpx.Response, model: str) -> None:
+        """Raises: BackendError: it is no good answer."""
+        found = response.status_code, response.headers, response.content
+        server.check(*found, self._address.url, model)
+
+    def _broken(self, error: Exception) -> baft.BackendError:
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return server.unreachable(self._address.url)
+        return server.broken_call(error, self._address.url)
 
     def _failed(self, why: str) -> baft.BackendError:
         return baft.BackendError(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
-import httpx
 
 from baft import BackendError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+
+T = TypeVar("T")
 
 PORT = 11434
 """Ollama's own default; an address with a scheme gets that scheme's port, as in Ollama."""
@@ -29,8 +32,8 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=3600)
 """Seconds. The engine has its own total for each request; this only ends what hangs for ever."""
 
-LOOK_TIMEOUT_S = 30.0
-"""For questions about the model, which no model has to answer."""
+LOOK_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=30)
+"""Seconds, for questions about the model, which no model has to answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,19 @@ def uses_proxy(url: str) -> bool:
     return urlsplit(url).hostname not in LOCAL
 
 
-def session(url: str, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine comes to; where a loop runs here already, it gets another one beside it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        return beside.submit(asyncio.run, work).result()
+
+
+def session(
+    url: str, headers: Mapping[str, str], timeout: aiohttp.ClientTimeout = TIMEOUT
+) -> aiohttp.ClientSession:
     """Connections to the server; the engine bounds how many there are, so the pool does not.
 
     aiohttp is asked directly: a request takes 0.12 ms of CPU, through httpx 0.40 ms, and the
@@ -93,9 +108,27 @@ def session(url: str, headers: Mapping[str, str]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         headers={"content-type": "application/json", **headers},
-        timeout=TIMEOUT,
+        timeout=timeout,
         trust_env=uses_proxy(url),
     )
+
+
+async def look(
+    session: aiohttp.ClientSession, url: str, path: str, model: str, body: Any = None
+) -> Any:
+    """What a path answers that tells of models, read as JSON; asked by POST where there is a body.
+
+    Raises:
+        BackendError: it is an error.
+        aiohttp.ClientError, OSError: the call broke.
+        ValueError, RecursionError: the answer is not JSON.
+    """
+    sent = None if body is None else json.dumps(body).encode()
+    method = "GET" if sent is None else "POST"
+    async with session.request(method, url + path, data=sent) as response:
+        content = await response.read()
+    check(response.status, response.headers, content, url, model)
+    return json.loads(content)
 
 
 async def ask(session: aiohttp.ClientSession, url: str, body: Mapping[str, Any]) -> Any:
@@ -150,8 +183,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 def _check(response: aiohttp.ClientResponse, content: bytes, url: str, model: str) -> None:
     if response.status >= 400 or content.startswith(b'{"error"'):
-        headers = {"retry-after": response.headers.get("retry-after", "")}
-        check(httpx.Response(response.status, headers=headers, content=content), url, model)
+        check(response.status, response.headers, content, url, model)
 
 
 def count(value: object) -> int | None:
@@ -159,13 +191,13 @@ def count(value: object) -> int | None:
     return value if isinstance(value, int) and 0 <= value < 1 << 62 else None
 
 
-def check(response: httpx.Response, url: str, model: str) -> None:
-    """Let a good answer (already read) pass.
+def check(status: int, headers: Mapping[str, str], content: bytes, url: str, model: str) -> None:
+    """Let a good answer pass.
 
     Raises:
         BackendError: it is none.
     """
-    status, text = response.status_code, _error_text(response)
+    text = _error_text(status, content)
     if status < 400:
         if text is None:
             return
@@ -173,11 +205,11 @@ def check(response: httpx.Response, url: str, model: str) -> None:
     if status == 404 and text is not None:
         raise not_pulled(url, model)
     raise BackendError(
-        f"{url} answered {status}: {text or response.text.strip()[:200]}.",
+        f"{url} answered {status}: {text or content.decode(errors='replace').strip()[:200]}.",
         _HINTS.get(status, ""),
         retryable=status in (408, 429) or status >= 500,
         gone=status in (401, 403, 404),
-        retry_after_s=retry_after_s(response.headers),
+        retry_after_s=retry_after_s(headers),
     )
 
 
@@ -199,15 +231,20 @@ def not_pulled(url: str, model: str, nearest: str = "") -> BackendError:
 
 def broken_call(error: Exception, url: str) -> BackendError:
     """What an exception of the client means."""
-    if _is_unreachable(error):
-        return BackendError(
-            f"No Ollama server answers at {url}.",
-            "Start it with `ollama serve`, or name another one: ollama:MODEL@URL or OLLAMA_HOST.",
-            retryable=True,  # it may be restarting
-            gone=True,
-        )
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return unreachable(url)
     words = " ".join(str(error).split())[:200] or type(error).__name__
     return BackendError(f"The answer of {url} was lost on its way: {words}.", retryable=True)
+
+
+def unreachable(url: str) -> BackendError:
+    """There was no connection at all."""
+    return BackendError(
+        f"No Ollama server answers at {url}.",
+        "Start it with `ollama serve`, or name another one: ollama:MODEL@URL or OLLAMA_HOST.",
+        retryable=True,  # it may be restarting
+        gone=True,
+    )
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -223,20 +260,14 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _error_text(response: httpx.Response) -> str | None:
+def _error_text(status: int, content: bytes) -> str | None:
     """The text under ``error``; a good answer is not parsed for it."""
-    if response.status_code < 400 and not response.content.startswith(b'{"error"'):
+    if status < 400 and not content.startswith(b'{"error"'):
         return None
     try:
-        body: Any = json.loads(response.content)
+        body: Any = json.loads(content)
     except ValueError:
         return None
     if not (isinstance(body, dict) and body.get("error")):
         return None
     return str(body["error"]).strip().rstrip(".")
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    """Was there no connection at all?"""
-    by_aiohttp = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-    return isinstance(error, (*by_aiohttp, httpx.ConnectError, httpx.ConnectTimeout))

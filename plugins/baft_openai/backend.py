@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-import httpx
 
 from baft import BackendError, Decoding, Generation, Prompt, UsageError, digest
 
@@ -64,7 +63,7 @@ class OpenAIBackend:
         self.spec = spec
         self._model = model
         self._url = url
-        self._key = key
+        self._headers = {"authorization": f"Bearer {key}"}
         self._session: aiohttp.ClientSession | None = None
         self._entries: dict[str, Mapping[str, Any]] | None = None
 
@@ -146,8 +145,7 @@ class OpenAIBackend:
     async def _asked(self, body: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response, whose status is good."""
         if self._session is None:
-            headers = {"authorization": f"Bearer {self._key}"}
-            self._session = server.session(self._url, headers)
+            self._session = server.session(self._url, self._headers)
         try:
             sent = json.dumps(body, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
@@ -155,10 +153,8 @@ class OpenAIBackend:
         try:
             async with self._session.post(f"{self._url}/chat/completions", data=sent) as response:
                 if response.status >= 400:
-                    headers = {"retry-after": response.headers.get("retry-after", "")}
-                    content = await response.read()
-                    answer = httpx.Response(response.status, headers=headers, content=content)
-                    raise server.refused(answer, self._url, self._model, list(self._entries or {}))
+                    content, listed = await response.read(), list(self._entries or {})
+                    raise server.refused(response, content, self._url, self._model, listed)
                 yield response
         except (aiohttp.ClientError, OSError) as error:
             raise server.broken_call(error, self._url) from error
@@ -187,28 +183,26 @@ class OpenAIBackend:
     def _entry(self) -> Mapping[str, Any]:
         """What the server lists for the model, less what changes from one request to the next."""
         if self._entries is None:
-            self._entries = self._list()
+            self._entries = server.at_once(self._list())
         entry = self._entries.get(self._model, {})
         return {key: value for key, value in entry.items() if key not in VOLATILE}
 
-    def _list(self) -> dict[str, Mapping[str, Any]]:
+    async def _list(self) -> dict[str, Mapping[str, Any]]:
         """The server's models by name; none where it lists none."""
         try:
-            response = httpx.get(
-                f"{self._url}/models",
-                headers={"authorization": f"Bearer {self._key}"},
-                follow_redirects=True,
-                timeout=server.LOOK_TIMEOUT_S,
-                trust_env=server.uses_proxy(self._url),
-            )
-        except httpx.HTTPError as error:
+            async with (
+                server.session(self._url, self._headers, server.LOOK_TIMEOUT) as asked,
+                asked.get(f"{self._url}/models") as response,
+            ):
+                content = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
             raise server.broken_call(error, self._url) from error
-        if response.status_code in (404, 405, 501):
+        if response.status in (404, 405, 501):
             return {}
-        if response.is_error:
-            raise server.refused(response, self._url, self._model, [])
+        if response.status >= 400:
+            raise server.refused(response, content, self._url, self._model, [])
         try:
-            return {str(entry["id"]): entry for entry in response.json()["data"]}
+            return {str(entry["id"]): entry for entry in json.loads(content)["data"]}
         except (ValueError, KeyError, TypeError):
             return {}
 

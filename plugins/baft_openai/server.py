@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-import httpx
 
 from baft import BackendError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+
+T = TypeVar("T")
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=3600)
 """Seconds. The engine has its own total for each request; this only ends what hangs for ever."""
 
-LOOK_TIMEOUT_S = 30.0
-"""For questions about the model, which no model has to answer."""
+LOOK_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=30)
+"""Seconds, for questions about the model, which no model has to answer."""
 
 
 def uses_proxy(url: str) -> bool:
@@ -31,7 +34,19 @@ def uses_proxy(url: str) -> bool:
     return urlsplit(url).hostname not in LOCAL
 
 
-def session(url: str, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine comes to; where a loop runs here already, it gets another one beside it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        return beside.submit(asyncio.run, work).result()
+
+
+def session(
+    url: str, headers: Mapping[str, str], timeout: aiohttp.ClientTimeout = TIMEOUT
+) -> aiohttp.ClientSession:
     """Connections to the server; the engine bounds how many there are, so the pool does not.
 
     aiohttp is asked directly: a request takes 0.12 ms of CPU, through httpx 0.40 ms, and the
@@ -40,7 +55,7 @@ def session(url: str, headers: Mapping[str, str]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         headers={"content-type": "application/json", **headers},
-        timeout=TIMEOUT,
+        timeout=timeout,
         trust_env=uses_proxy(url),
     )
 
@@ -67,10 +82,12 @@ async def events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
                 yield data
 
 
-def refused(response: httpx.Response, url: str, model: str, listed: Sequence[str]) -> BackendError:
+def refused(
+    response: aiohttp.ClientResponse, content: bytes, url: str, model: str, listed: Sequence[str]
+) -> BackendError:
     """What an answer with an error status means; ``listed`` are the models known to be there."""
-    status = response.status_code
-    text = error_text(response.content) or response.text.strip()[:200] or "no reason given"
+    status, shown = response.status, content.decode(errors="replace").strip()[:200]
+    text = error_text(content) or shown or "no reason given"
     if status == 404:
         nearest = did_you_mean(model, listed) if listed and model not in listed else ""
         hint = f"{nearest} Check the model's name and the base URL, which often ends in /v1."
@@ -107,7 +124,7 @@ def error_text(content: bytes) -> str | None:
 
 def broken_call(error: Exception, url: str) -> BackendError:
     """What an exception of the client means."""
-    if _is_unreachable(error):
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return BackendError(
             f"No server answers at {url}.",
             "Start it, or correct the address: openai:MODEL@BASE_URL.",
@@ -129,9 +146,3 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    """Was there no connection at all?"""
-    by_aiohttp = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-    return isinstance(error, (*by_aiohttp, httpx.ConnectError, httpx.ConnectTimeout))

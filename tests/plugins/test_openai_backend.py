@@ -266,3 +266,11 @@ def replied(body):
 
     with Replying() as server:
         return ask(opened(server), "x")[0]
+
+
+def test_a_model_is_looked_at_beside_a_running_loop():
+    async def main(server):
+        return opened(server).fingerprint()
+
+    with FakeOpenAI() as server:
+        assert asyncio.run(main(server)) == opened(server).fingerprint()

@@ -59,7 +59,8 @@ def _packages() -> list[dict[str, Any]]:
 
     checks = []
     for extra, names in (
-        ("ollama,openai", ["aiohttp", "httpx"]),
+        ("ollama,openai", ["aiohttp"]),
+        ("ollama", ["httpx"]),
         ("lora", ["torch", "transformers", "peft"]),
         ("dspy", ["dspy"]),
     ):
