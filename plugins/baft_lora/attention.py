@@ -27,15 +27,14 @@ SMALL = 1024
 are worth their memory."""
 
 
-def keeps_weights(device: str, width: int, numbers: int) -> bool:
+def keeps_weights(device: str, numbers: int) -> bool:
     """Whether ``attend`` multiplies blocks itself and keeps their weights for the way back.
 
     Args:
         device: ``cpu`` or ``cuda``.
-        width: bytes of a number; in 2, a product's rounding would show in the softmax.
         numbers: of all heads.
     """
-    return device == "cpu" and width == 4 and numbers <= SMALL
+    return device == "cpu" and numbers <= SMALL
 
 
 def kept_weights(tokens: int) -> float:
@@ -71,8 +70,7 @@ def attend(
         (1, T, H, D)
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    numbers = query.shape[1] * query.shape[3]
-    quick = keeps_weights(query.device.type, query.element_size(), numbers) and not dropout
+    quick = keeps_weights(query.device.type, query.shape[1] * query.shape[3]) and not dropout
     split = (torch.split(heads, list(sizes), dim=2) for heads in (query, key, value))
     (asked, keys, values), *parts = zip(*split, strict=True)
     attention = (
@@ -99,11 +97,12 @@ def _plain(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
 
 
 def _quick(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """By products of blocks: (1, H, N, D)."""
+    """By products of blocks, in float32, as a kernel keeps its scores: (1, H, N, D)."""
     groups = query.shape[1] // key.shape[1]
     grouped = query.view(key.shape[1], groups, *query.shape[2:])  # (G, H / G, N, D)
-    found: Tensor = _Causal.apply(grouped, key[0], value[0], scale)  # type: ignore[no-untyped-call]
-    return found.flatten(0, 1)[None]
+    given = (heads.float() for heads in (grouped, key[0], value[0]))
+    found: Tensor = _Causal.apply(*given, scale)  # type: ignore[no-untyped-call]
+    return found.flatten(0, 1)[None].to(query.dtype)
 
 
 class _Causal(torch.autograd.Function):

@@ -225,6 +225,14 @@ def choose_dtype(device: str, parameters: int) -> str:
     return "float32" if device == "cpu" and parameters < SMALL else "bfloat16"
 
 
+def multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for it; without them float32 is faster."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 @contextlib.contextmanager
 def few_threads(parameters: int) -> Iterator[None]:
     """Compute on one thread where the model is small."""

@@ -208,16 +208,16 @@ def _need(
     else:
         weights = count * WIDTH[precision]
     is_mapped = device == "cpu" and {kind for kind, _ in parts} == {STORED.get(precision)}
-    longest, width = max(len(row.ids) for row in batch), WIDTH[precision]
+    longest = max(len(row.ids) for row in batch)
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    keeps = attention.keeps_weights(device, width, text.num_attention_heads * head)
+    keeps = attention.keeps_weights(device, text.num_attention_heads * head)
     kept = memory.activation_bytes(
         text,
         options.target_modules,
         tokens=longest * len(batch),
         logit_tokens=longest * len(batch),
         seen=attention.kept_weights(longest) if keeps else 0,
-        width=width,
+        width=WIDTH[precision],
         dropout=options.lora_dropout > 0,
         recompute=recompute,
     )
@@ -265,7 +265,8 @@ def _precision(
         return begun, f"quantization {begun}: as the run was begun"
     count = sum(number for _, number in parts)
     is_small = loading.choose_dtype(device, count) == "float32"
-    ways = [*(["fp32"] if is_small else []), "bf16"]
+    is_native = {kind for kind, _ in parts} == {STORED["bf16"]} and loading.multiplies_bf16()
+    ways = [*(["fp32"] if is_small and not is_native else []), "bf16"]
     ways += ["bnb4"] if loading.has_four_bits() else []
     passed: list[str] = []
     for way in ways:
@@ -273,6 +274,8 @@ def _precision(
         whole = found.total_bytes + found.mapped_bytes
         if whole <= free:
             why = f"{count / 1e6:,.1f} million parameters need {_gb(whole)}, {_gb(free)} are free"
+            if is_small and is_native:
+                why += ", and this CPU multiplies bf16 as it is stored"
             return way, f"quantization {way}: {'; '.join([*passed, why])}"
         passed.append(f"{way} would need {_gb(whole)}")
     if "bnb4" not in ways:

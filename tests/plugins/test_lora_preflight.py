@@ -78,6 +78,24 @@ def train(base, output, *, log=lambda step: None, **given):
     return LoraTrainer().train(Echo(), TRAIN, VAL, output, given, log)
 
 
+@pytest.mark.parametrize("can", [True, False])
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float32])
+def test_small_models_train_in_bf16_where_stored_and_multiplied_so(
+    base, tmp_path, monkeypatch, stored, can
+):
+    folder = shutil.copytree(base, tmp_path / "base")
+    weights = {
+        name: weight.to(stored) for name, weight in load_file(base / "model.safetensors").items()
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    found = {"avx512_bf16": can}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    made = plan(folder, options(), tmp_path / "out", free=64 * 10**9)
+    is_native = can and stored is torch.bfloat16
+    assert made.need.precision == ("bf16" if is_native else "fp32")
+    assert ("this CPU multiplies bf16" in made.reason) == is_native
+
+
 def test_the_plan_trains_as_many_parameters_as_it_says(big):
     config = loading.load_config(big)
     assert preflight.trainable_parameters(config, options()) == 6_815_744
@@ -200,7 +218,7 @@ def test_activations_are_reckoned_as_autograd_keeps_them(dtype, width, dropout, 
         packing.losses(model, one, torch.device("cpu"))
     counted = sum(storage.nbytes() for storage in kept.values())
     given = {"tokens": 200, "logit_tokens": 200, "width": width, "dropout": dropout > 0}
-    given["seen"] = attention.kept_weights(100) if width == 4 else 0
+    given["seen"] = attention.kept_weights(100)
     reckoned = memory.activation_bytes(
         config, asked.target_modules, recompute=recompute, **given
     ) - 200 * 200 * (width + 8)  # logits and their gradient, which autograd does not keep
