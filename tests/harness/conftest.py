@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from baft import Decoding, Example, Field, Message, Policy, Prediction, Prompt, Score
-from baft.comparison import Asked, conclude, prepare
+from baft.comparison import Asked, prepare
+from baft.concluding import conclude
 from baft.execution import run
 from baft.loader import load_plugins
 from baft.records import ArmManifest, Limits, Manifest

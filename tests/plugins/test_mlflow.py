@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from baft import Context, Decision, Promotion
-from baft.comparison import Asked, conclude, prepare
+from baft.comparison import Asked, prepare
+from baft.concluding import conclude
 from baft.execution import run
 from baft.loader import load_plugins, tell
 from baft.store import Benchmark, find_benchmark

@@ -13,7 +13,7 @@ from .running import anchored, asked_for, decoded, finish, measured_by, start
 from .running import resume as reopen
 
 if TYPE_CHECKING:
-    from ..comparison import Outcome
+    from ..concluding import Outcome
     from ..store import Benchmark
 
 Spec = Annotated[

@@ -26,7 +26,7 @@ def decide(
     json: Annotated[bool, typer.Option("--json", help="Print decision.json.")] = False,
 ) -> None:
     """Decide again, by the run's own policy or a changed one; exits with 0, 3 or 4."""
-    from ..comparison import decide_again
+    from ..concluding import decide_again
     from ..policies import change_policy, named_policy
     from ..reports import read_report, render_decision
     from ..store import RunStore

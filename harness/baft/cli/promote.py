@@ -11,7 +11,7 @@ from .common import State, state
 from .completing import specs
 
 if TYPE_CHECKING:
-    from ..comparison import Outcome
+    from ..concluding import Outcome
     from ..promotion import Actor, Adoption
 
 

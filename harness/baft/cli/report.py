@@ -37,7 +37,7 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
 ) -> None:
     """Write report.json, report.md and report.html again, or export the results."""
-    from ..comparison import report_again
+    from ..concluding import report_again
     from ..errors import UsageError, did_you_mean
     from ..reports import render_terminal, write_junit
     from .runs import find_run

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
-    from ..comparison import Asked, Outcome
+    from ..comparison import Asked
+    from ..concluding import Outcome
     from ..execution import Prepared
     from ..protocols import Context
     from ..records import Manifest
