@@ -64,10 +64,6 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the scores.")] = False,
 ) -> None:
     """Evaluate one model on a role's examples."""
-    from ..reports import render_arms
-    from ..store import write_atomic
-    from ..store.codec import to_data
-
     here = state(ctx)
     frozen = own_benchmark(here, role, dataset)
     chosen = frozen.with_overrides(
@@ -101,6 +97,11 @@ def evaluate(
         },
     )
     outcome = finish(here, start(here, chosen, asked, runs))
+
+    from ..reports import render_arms
+    from ..store import write_atomic
+    from ..store.codec import to_data
+
     with outcome.paths["report.json"].open(encoding="utf-8") as whole:
         write_atomic(output, whole)
     here.say(f"report {output}")

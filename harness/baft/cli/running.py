@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
     from ..records import Manifest
     from ..store import Benchmark
     from .common import State
+
+
+REPORTING = (
+    "baft.concluding",
+    "scipy.special",
+    "scipy.sparse",
+    "jinja2",
+    "matplotlib.figure",
+    "matplotlib.style",
+    "matplotlib.backends.backend_svg",
+)
+"""What the end of a run is made with; importing it takes most of a second."""
 
 
 def asked_for(
@@ -139,7 +152,6 @@ def context_of(here: State, options: Mapping[str, Any], role: str) -> Context:
 
 def finish(here: State, prepared: Prepared) -> Outcome:
     """Run what is missing, then report and decide; Ctrl-C leaves a run that can be resumed."""
-    from ..comparison import conclude
     from ..execution import run
     from ..loader import off_stdout
 
@@ -154,7 +166,10 @@ def finish(here: State, prepared: Prepared) -> Outcome:
         ),
         off_stdout(),
     ):
-        problems = run(prepared, progress)
+        with loading_ahead():
+            problems = run(prepared, progress)
+        from ..concluding import conclude
+
         outcome = conclude(prepared, problems, progress)
     prepared.store.close()
     for problem in outcome.problems:
@@ -162,6 +177,23 @@ def finish(here: State, prepared: Prepared) -> Outcome:
     if outcome.problems:
         here.warn(f"the run is not complete; go on with: baft compare --resume {folder}")
     return outcome
+
+
+@contextmanager
+def loading_ahead() -> Iterator[None]:
+    """Import what reports are made with, in a thread, while models are asked."""
+
+    def load() -> None:
+        with suppress(Exception):  # whoever needs it imports it again, and says what is wrong
+            for name in REPORTING:
+                importlib.import_module(name)
+
+    thread = threading.Thread(target=load, name="baft-ahead", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _standing(prepared: Prepared, progress: RunProgress) -> str:
