@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 MANY = 5_000
 """From so many examples on, processes score: YAML parsing holds the GIL, but each takes 0.5 s."""
 
+GATHER_S = 0.02
+"""Answers that came in such a time are scored together: handing them over costs as much as one."""
+
 CHUNK = 500
 """So many prompts are looked up in the cache at a time."""
 
@@ -195,6 +198,8 @@ class _Writer:
         self._results: list[Scored] = []
         self._commit: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
+        self._unscored: dict[int, list[Generation]] = {}
+        """Committed answers by repeat, which are gathered to be scored."""
         self._places = asyncio.Semaphore(4)  # bounds what waits to be scored
 
     async def deliver(self, repeat: int, decoding: Decoding, outcome: Outcome) -> None:
@@ -267,10 +272,17 @@ class _Writer:
         self._store.add(self.arm, repeat, generations, results)
         if results:
             self._tell(results)
-        if generations:
+        if not generations:
+            return
+        if repeat not in self._unscored:
             await self._places.acquire()
-            task = self._start(self.score(repeat, generations))
+            task = self._start(self._score_gathered(repeat))
             task.add_done_callback(lambda _: self._places.release())
+        self._unscored.setdefault(repeat, []).extend(generations)
+
+    async def _score_gathered(self, repeat: int) -> None:
+        await asyncio.sleep(GATHER_S)
+        await self.score(repeat, self._unscored.pop(repeat, []))
 
     def _tell(self, results: list[Scored]) -> None:
         """Tell whoever listens of what was committed."""
