@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..records import AuditFinding, Evidence
-from .text import near, shingles, tf_idf, without_quotes, words_of
+from .text import Shingles, near, shingles, tf_idf, without_quotes, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,13 +33,28 @@ EVIDENCE = 400
 """Characters of one text that a finding quotes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it remembers its words
 class Answer:
     """One example with what an arm answered."""
 
     example: Example
     prediction: Prediction
     score: float
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Of what was answered."""
+        return words_of(self.prediction.fields)
+
+    @cached_property
+    def asked(self) -> list[str]:
+        """The words of the inputs."""
+        return words_of(self.example.inputs)
+
+    @cached_property
+    def own(self) -> Shingles:
+        """The answer's word triples without those quoted from the inputs; all if none is left."""
+        return without_quotes(self.words, self.asked) or shingles(self.words)
 
 
 def relevance(sample: Sequence[Answer], seed: int) -> list[AuditFinding]:
@@ -51,7 +67,7 @@ def relevance(sample: Sequence[Answer], seed: int) -> list[AuditFinding]:
     """
     import numpy as np
 
-    told = [answer for answer in sample if words_of(answer.prediction.fields)]
+    told = [answer for answer in sample if answer.words]
     n = len(told)
     required = f"p < {RELEVANCE_P} that answers fit their own example better than another's"
     if n < 4:
@@ -64,8 +80,7 @@ def relevance(sample: Sequence[Answer], seed: int) -> list[AuditFinding]:
                 why=f"{n} answers with words are too few to test whether they fit their examples.",
             )
         ]
-    inputs = [words_of(answer.example.inputs) for answer in told]
-    outputs = [words_of(answer.prediction.fields) for answer in told]
+    inputs, outputs = [answer.asked for answer in told], [answer.words for answer in told]
     similarity = tf_idf(inputs) @ tf_idf(outputs, like=inputs).T  # (n, n): input i, answer j
     rng = np.random.default_rng(seed)
     diagonal, rows = similarity.diagonal(), np.arange(n)
@@ -119,9 +134,9 @@ def own_ranks(similarity: Any, own: Any) -> Any:
 
 def near_copies(sample: Sequence[Answer]) -> AuditFinding:
     """The share of answers that nearly repeat another one, words taken from the inputs left out."""
-    told, sets = _without_inputs(sample)
+    told = [answer for answer in sample if answer.words]
     partner: dict[int, int] = {}
-    for i, j, _ in near(sets, at_least=SAME_ANSWER):
+    for i, j, _ in near([answer.own for answer in told], at_least=SAME_ANSWER):
         partner.setdefault(i, j)
         partner.setdefault(j, i)
     evidence = [
@@ -135,7 +150,8 @@ def training_copies(
     sample: Sequence[Answer], training: Sequence[Mapping[str, Any]]
 ) -> AuditFinding:
     """The share of answers that nearly repeat a training answer."""
-    told, sets = _without_inputs(sample)
+    told = [answer for answer in sample if answer.words]
+    sets = [answer.own for answer in told]
     known = [shingles(words_of(reference)) for reference in training]
     partner: dict[int, int] = {}
     for i, j, _ in near(sets, known, at_least=SAME_ANSWER):
@@ -179,17 +195,6 @@ def floor(answers: Sequence[Answer], attainable_max: float, empty: float | None)
         why,
         [_as_evidence(answer) for answer in answers[:SHOWN]],
     )
-
-
-def _without_inputs(sample: Sequence[Answer]) -> tuple[list[Answer], list[frozenset[Any]]]:
-    """The answers that have words, and their word triples without those quoted from the inputs."""
-    told, sets = [], []
-    for answer in sample:
-        words = words_of(answer.prediction.fields)
-        if words:
-            told.append(answer)
-            sets.append(without_quotes(words, words_of(answer.example.inputs)) or shingles(words))
-    return told, sets
 
 
 def _copies(name: str, of: str, n: int, copied: int, evidence: Sequence[Evidence]) -> AuditFinding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,12 +57,10 @@ def without_quotes(words: Sequence[str], source: Sequence[str]) -> Shingles:
     """
     size = min(3, len(source))
     known = {tuple(source[i : i + size]) for i in range(len(source) - size + 1)} if size else set()
-    quoted = [False] * len(words)
-    for i in range(len(words) - size + 1):
-        if tuple(words[i : i + size]) in known:
-            quoted[i : i + size] = [True] * size
+    runs = zip(*(words[i:] for i in range(size)), strict=False)
+    quoted = {k for i, run in enumerate(runs) if run in known for k in range(i, i + size)}
     triples = zip(words, words[1:], words[2:], strict=False)
-    return frozenset(t for i, t in enumerate(triples) if not any(quoted[i : i + 3]))
+    return frozenset(t for i, t in enumerate(triples) if quoted.isdisjoint((i, i + 1, i + 2)))
 
 
 def near_pairs(
@@ -104,15 +103,16 @@ def near(
     def matrix(sets: Sequence[Shingles]) -> Any:
         known = [[column[s] for s in one if s in column] for one in sets]  # others meet nothing
         ends = np.cumsum([0, *map(len, known)])
-        indices = np.fromiter((index for one in known for index in one), dtype=np.int64)
+        indices = np.fromiter(chain.from_iterable(known), dtype=np.int64)
         ones = np.ones(len(indices), dtype=np.int32)
         return sparse.csr_array((ones, indices, ends), shape=(len(sets), max(1, len(column))))
 
     sizes = np.array([len(one) for one in left]), np.array([len(one) for one in right])
     empty = np.flatnonzero(sizes[1] == 0).tolist()
-    transposed = matrix(right).T.tocsr()
+    rows = matrix(left)  # (len(left), triples)
+    transposed = (rows if others is None else matrix(right)).T.tocsr()
     for start in range(0, len(left), BLOCK):
-        common = (matrix(left[start : start + BLOCK]) @ transposed).tocoo()  # (block, len(right))
+        common = (rows[start : start + BLOCK] @ transposed).tocoo()  # (block, len(right))
         i, j = common.coords[0] + start, common.coords[1]
         whole = sizes[0][i] if contained else sizes[0][i] + sizes[1][j] - common.data
         similarity = common.data / whole
