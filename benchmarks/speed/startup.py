@@ -1,15 +1,26 @@
 """How long commands take to start, beside importing Typer alone, in one run.
 
+``baft eval`` and the hand-written loop of ``servers.py`` are timed from their start until their
+first request reaches a server: imports, data, what the server says of the model, the run's store.
+
 Run it: .venv/bin/python benchmarks/speed/startup.py
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import servers
 
 BAFT = str(Path(sys.executable).parent / "baft")
 COMMANDS = {
@@ -19,6 +30,7 @@ COMMANDS = {
     "baft plugins": [BAFT, "plugins"],
 }
 ROUNDS = 15
+EXAMPLES = 22
 
 
 def seconds(command: list[str]) -> float:
@@ -28,16 +40,74 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
+class Noting(servers.Mock):
+    """Notes when the first question for an answer arrives."""
+
+    def __init__(self, replies: list[bytes], noted: list[float]) -> None:
+        super().__init__(replies, 0.0)
+        self._noted = noted
+
+    def data_received(self, data: bytes) -> None:
+        """As ever, with a look at the clock."""
+        if b"/chat" in data and not self._noted:
+            self._noted.append(time.perf_counter())
+        super().data_received(data)
+
+
+@contextmanager
+def noting(dialect: str) -> Iterator[tuple[str, list[float]]]:
+    """The address of a server in a thread, and the list it notes the first arrival in."""
+    noted: list[float] = []
+    replies = servers.bodies(dialect)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def begin() -> Any:
+        return await loop.create_server(lambda: Noting(replies, noted), "127.0.0.1", 0)
+
+    server = asyncio.run_coroutine_threadsafe(begin(), loop).result()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", noted
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def first_requests(folder: Path) -> dict[str, Callable[[], float]]:
+    """By name, what times one command until its first request."""
+
+    def timed(dialect: str, who: str) -> float:
+        with noting(dialect) as (url, noted):
+            command = servers.commands(dialect, url, data, folder)[who]
+            started = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            return noted[0] - started
+
+    data = servers.make_data(folder / "data.jsonl", EXAMPLES)
+    return {
+        "aiohttp loop, first request": lambda: timed("ollama", "loop"),
+        "baft eval, Ollama, first request": lambda: timed("ollama", "baft"),
+        "baft eval, OpenAI, first request": lambda: timed("openai", "baft"),
+    }
+
+
 def main() -> None:
-    """Interleave the commands so that a busy moment hits all of them; print medians and ratios."""
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(ROUNDS):
-        for name, command in COMMANDS.items():
-            times[name].append(seconds(command))
+    """Interleave all, so that a busy moment hits each; print medians and ratios."""
+    with tempfile.TemporaryDirectory() as folder:
+        timing: dict[str, Callable[[], float]] = {
+            name: lambda command=command: seconds(command)  # type: ignore[misc]
+            for name, command in COMMANDS.items()
+        }
+        timing |= first_requests(Path(folder))
+        times: dict[str, list[float]] = {name: [] for name in timing}
+        for _ in range(ROUNDS):
+            for name, run in timing.items():
+                times[name].append(run())
     base = statistics.median(times["import typer"])
     for name, found in times.items():
         median = statistics.median(found)
-        print(f"{name:<14} {median * 1e3:6.0f} ms  {median / base:4.1f} x typer")
+        print(f"{name:<33} {median * 1e3:6.0f} ms  {median / base:4.1f} x typer")
 
 
 if __name__ == "__main__":

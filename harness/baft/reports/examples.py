@@ -233,8 +233,9 @@ def losses(components: Mapping[str, float], component_max: Mapping[str, float]) 
     found = (
         Loss(component=position, name=label(name), points=most - components.get(name, 0.0))
         for position, (name, most) in enumerate(component_max.items())
+        if most - components.get(name, 0.0) > 1e-9
     )
-    return tuple(sorted((loss for loss in found if loss.points > 1e-9), key=lambda x: -x.points))
+    return tuple(sorted(found, key=lambda loss: -loss.points))
 
 
 def failure(scored: Scored | None, missing: str) -> str:

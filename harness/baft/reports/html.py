@@ -63,7 +63,7 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
     details = read_rows(store, report, policy.threshold)
     chosen = choose(store.examples(), report, _named(report, details))
     listed = read_listed(store, None if total <= LISTED else chosen)
-    tags = tag_tables(read_tags(store), report)
+    tags = tag_tables(read_tags(store, listed if len(listed) == total else None), report)
     choices = [(name, row.value) for name, values in tags.items() for row in values]
     reference, tests = incumbent(report, decision), ordered_tests(report)
     style, script = _asset("report.css"), _asset("report.js")

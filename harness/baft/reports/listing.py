@@ -35,12 +35,6 @@ class Listed:
     """Those that are single values."""
 
 
-def read_tags(store: RunStore) -> dict[str, dict[str, str]]:
-    """By id of each example that has any, its tags that are single values."""
-    found = ((example.id, _tags(example)) for example in store.examples())
-    return {id_: tags for id_, tags in found if tags}
-
-
 def read_listed(store: RunStore, ids: Container[str] | None) -> list[Listed]:
     """These examples, in the dataset's order; None means all."""
     return [
@@ -48,6 +42,21 @@ def read_listed(store: RunStore, ids: Container[str] | None) -> list[Listed]:
         for example in store.examples()
         if ids is None or example.id in ids
     ]
+
+
+def read_tags(
+    store: RunStore, listed: Sequence[Listed] | None = None
+) -> dict[str, Mapping[str, str]]:
+    """By id of each example that has any, its tags that are single values.
+
+    Args:
+        store: the run's.
+        listed: all examples, where they are read already.
+    """
+    if listed is not None:
+        return {one.id: one.tags for one in listed if one.tags}
+    found = ((example.id, _tags(example)) for example in store.examples())
+    return {id_: tags for id_, tags in found if tags}
 
 
 def _tags(example: Example) -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""What a run loads before it asks, and what it loads while it waits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from baft.cli import running
+from baft.execution import TURN_S
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_begins_without_what_reports_are_made_with():
+    python(
+        "import sys, baft.cli.evaluate, baft.comparison, baft.execution; "
+        "bad = {'baft.reports', 'baft.audit', 'numpy', 'jinja2', 'matplotlib'} & set(sys.modules); "
+        "assert not bad, bad"
+    )
+
+
+def test_reports_find_loaded_what_they_are_made_with():
+    python(
+        "import sys\nfrom baft.cli.running import REPORTING, loading_ahead\n"
+        "with loading_ahead(): pass\n"
+        "missing = set(REPORTING) - set(sys.modules); assert not missing, missing"
+    )
+
+
+def test_what_cannot_be_loaded_ahead_is_left_to_whoever_needs_it(monkeypatch):
+    monkeypatch.setattr(running, "REPORTING", ("no_such_module",))
+    with running.loading_ahead():
+        pass
+
+
+def test_threads_take_short_turns_while_models_are_asked_and_not_after(project, baft, monkeypatch):
+    class Looking(running.RunProgress):
+        def __call__(self, progress):
+            turns.add(round(sys.getswitchinterval(), 6))
+            super().__call__(progress)
+
+    turns, before = set(), sys.getswitchinterval()
+    monkeypatch.setattr(running, "RunProgress", Looking)
+    assert baft("eval", "--model", "good.jsonl")[0] == 0
+    assert (turns, sys.getswitchinterval()) == ({TURN_S}, before)
