@@ -97,25 +97,25 @@ def _plain(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
 
 
 def _quick(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """By products of blocks, in float32, as a kernel keeps its scores: (1, H, N, D)."""
+    """By products of blocks: (1, H, N, D)."""
     groups = query.shape[1] // key.shape[1]
     grouped = query.view(key.shape[1], groups, *query.shape[2:])  # (G, H / G, N, D)
-    given = (heads.float() for heads in (grouped, key[0], value[0]))
-    found: Tensor = _Causal.apply(*given, scale)  # type: ignore[no-untyped-call]
-    return found.flatten(0, 1)[None].to(query.dtype)
+    found: Tensor = _Causal.apply(grouped, key[0], value[0], scale)  # type: ignore[no-untyped-call]
+    return found.flatten(0, 1)[None]
 
 
 class _Causal(torch.autograd.Function):
     """Causal attention of the last N of T tokens; the weights are kept for the way back.
 
-    Vaswani et al. 2017, equation 1, in blocks of rows that leave out the columns after them.
+    Vaswani et al. 2017, equation 1, in blocks of rows that leave out the columns after them. Scores
+    are kept in float32 up to the softmax, as torch's kernels keep them.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """(G, H / G, N, D), (G, T, D), (G, T, D) to (G, H / G, N, D)."""
-        scaled, turned = query * scale, key.transpose(1, 2)
-        later = torch.full((ROWS, ROWS), -math.inf, dtype=query.dtype).triu_(1)
+        scaled, turned = query.float() * scale, key.float().transpose(1, 2)
+        later = torch.full((ROWS, ROWS), -math.inf).triu_(1)
         found, kept = torch.empty_like(query), []
         before = key.shape[1] - query.shape[2]
         for start, stop in _blocks(query.shape[2]):
@@ -124,31 +124,31 @@ class _Causal(torch.autograd.Function):
             scores = torch.bmm(asked.flatten(1, 2), turned[:, :, :end])
             last = scores.view(*asked.shape[:3], end)[..., end - count :]
             last += later[:count, :count]
-            weights = scores.softmax(-1)  # (G, H / G * count, end)
+            weights = scores.softmax(-1).to(query.dtype)  # (G, H / G * count, end)
             found[:, :, start:stop] = torch.bmm(weights, value[:, :end]).view_as(asked)
             kept.append(weights)
-        ctx.save_for_backward(scaled, key, value, *kept)
+        ctx.save_for_backward(query, key, value, *kept)
         ctx.scale = scale
         return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Gradients of query, key and value."""
-        scaled, key, value, *kept = ctx.saved_tensors
-        by_query = torch.empty_like(scaled)
+        query, key, value, *kept = ctx.saved_tensors
+        by_query = torch.empty_like(query)
         by_key, by_value = torch.zeros_like(key), torch.zeros_like(value)
         turned = value.transpose(1, 2)
-        before = key.shape[1] - scaled.shape[2]
-        for weights, (start, stop) in zip(kept, _blocks(scaled.shape[2]), strict=True):
+        before = key.shape[1] - query.shape[2]
+        for weights, (start, stop) in zip(kept, _blocks(query.shape[2]), strict=True):
             end = before + stop
             gradient = gradients[0][:, :, start:stop].flatten(1, 2)
             by_value[:, :end].baddbmm_(weights.transpose(1, 2), gradient)
             by_weights = torch.bmm(gradient, turned[:, :, :end])
             by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype)
-            asked = scaled[:, :, start:stop]
+            asked = query[:, :, start:stop]
             by_query[:, :, start:stop] = torch.bmm(by_scores, key[:, :end]).view_as(asked)
             by_key[:, :end].baddbmm_(by_scores.transpose(1, 2), asked.flatten(1, 2))
-        return by_query.mul_(ctx.scale), by_key, by_value, None
+        return by_query.mul_(ctx.scale), by_key.mul_(ctx.scale), by_value, None
 
 
 def _blocks(rows: int) -> list[tuple[int, int]]:

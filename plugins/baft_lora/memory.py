@@ -86,7 +86,7 @@ def activation_bytes(
     Counted on Llama-like layers of transformers 5.23 and PEFT 0.21 (float32 norms and adapters):
     13 bytes by hidden unit, gate, up and their product, keys and values; by adapted module its
     input in float32 and the mask of its dropout; by head the
-    weights of what is attended to, in float32.
+    weights of what is attended to.
 
     Args:
         config: of the text model.
@@ -106,8 +106,8 @@ def activation_bytes(
     groups = getattr(config, "num_key_value_heads", None) or heads
     inputs = {"o_proj": head * heads, "down_proj": inner}
     adapted = sum(inputs.get(name, hidden) for name in targets) * (8 if dropout else 4)
-    attended = 4 * heads * seen
-    layer = 13 * hidden + (3 * inner + 2 * head * groups) * width + adapted + attended
+    numbers = 3 * inner + 2 * head * groups + heads * seen
+    layer = 13 * hidden + numbers * width + adapted  # bytes by token
     kept = config.num_hidden_layers * (hidden * width if recompute else layer)
     if recompute:
         kept += layer  # of the one that is computed again
