@@ -283,7 +283,7 @@ def compare(
                 found[name].append(cost(trainer))
         if torch.get_num_threads() == 1:  # what its own settings would have it do
             torch.set_num_threads(threads)
-            for name in [name for name in trainers if name.startswith("plan")]:
+            for name in [name for name in trainers if name != "baft"]:
                 found[f"{name}, all threads"] = [cost(trainers[name]) for _ in range(rounds)]
             torch.set_num_threads(1)
         losses = {name: trainer.evaluate()["eval_loss"] for name, trainer in trainers.items()}

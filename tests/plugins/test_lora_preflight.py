@@ -96,6 +96,13 @@ def test_small_models_train_in_bf16_where_stored_and_multiplied_so(
     assert ("this CPU multiplies bf16" in made.reason) == is_native
 
 
+def test_large_models_compute_fewer_tokens_at_once(big, base, tmp_path):
+    made = plan(big, options(quantization="bf16"), tmp_path / "out", free=64 * 10**9)
+    assert made.pack_tokens == preflight.LARGE_PACK
+    small = plan(base, options(), tmp_path / "out", free=64 * 10**9)
+    assert small.pack_tokens == preflight.PACK
+
+
 def test_the_plan_trains_as_many_parameters_as_it_says(big):
     config = loading.load_config(big)
     assert preflight.trainable_parameters(config, options()) == 6_815_744
