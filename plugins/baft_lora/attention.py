@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -22,7 +22,7 @@ ROWS = 96
 With 4 heads of 64 numbers and 650 tokens it was the best of 64 to 256; torch's kernel took 1.6
 times as long, there and back."""
 
-SMALL = 1024
+SMALL = 2048
 """Numbers of all heads up to which attention is so large a part of a model's work that its weights
 are worth their memory."""
 
@@ -50,6 +50,8 @@ def attend(
     attention_mask: Tensor | None,
     *,
     sizes: Sequence[int],
+    given: Mapping[int, tuple[Tensor, Tensor]] | None = None,
+    keep: Callable[[int, Tensor, Tensor], None] | None = None,
     dropout: float = 0.0,
     scaling: float | None = None,
     **_: Any,
@@ -63,6 +65,8 @@ def attend(
         value: as ``key``.
         attention_mask: none.
         sizes: tokens of the common beginning and of each own part.
+        given: by layer, keys and values of a beginning that was read before; its size is 0 here.
+        keep: is told the layer, its keys and its values.
         dropout: share of the attention that is dropped.
         scaling: of the products; None for one by the root of D.
 
@@ -73,16 +77,22 @@ def attend(
     quick = keeps_weights(query.device.type, query.shape[1] * query.shape[3]) and not dropout
     split = (torch.split(heads, list(sizes), dim=2) for heads in (query, key, value))
     (asked, keys, values), *parts = zip(*split, strict=True)
+    if keep:
+        keep(module.layer_idx, key, value)
+    if given:
+        keys, values = given[module.layer_idx]
     attention = (
         partial(_quick, scale=scale) if quick else partial(_plain, scale=scale, dropout=dropout)
     )
-    seen = [attention(asked, keys, values)]
+    seen = [] if given else [attention(asked, keys, values)]
+    unasked = query.new_zeros(1, query.shape[1], keys.shape[2], query.shape[3]) if given else asked
     for own in parts:
         behind = [torch.cat(pair, dim=2) for pair in zip((keys, values), own[1:], strict=True)]
         if quick:
             seen.append(attention(own[0], *behind))
         else:
-            seen.append(attention(torch.cat((asked, own[0]), dim=2), *behind)[:, :, sizes[0] :])
+            asking = torch.cat((unasked, own[0]), dim=2)
+            seen.append(attention(asking, *behind)[:, :, keys.shape[2] :])
     return torch.cat(seen, dim=2).transpose(1, 2), None
 
 

@@ -153,7 +153,7 @@ def adapt(model: Any, options: Options) -> Any:
     tame_four_bits()  # peft would import it
     from peft import LoraConfig, get_peft_model
 
-    from .dropout import quicken
+    from .adding import quicken
 
     config = LoraConfig(
         r=options.lora_r,

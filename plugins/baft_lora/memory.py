@@ -19,6 +19,9 @@ VERSIONS = {
 """Files of a limit and of what is used of it, and the part of that which gives way: Linux,
 Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst."""
 
+SHARED = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
+"""Modules that have the same input as another."""
+
 
 def free_memory(device: str) -> int:
     """Bytes that can be had: of the GPU, or of the machine and of every container around us."""
@@ -80,13 +83,14 @@ def activation_bytes(
     width: int,
     dropout: bool,
     recompute: bool,
+    device: str,
 ) -> int:
     """What the forward pass of a LoRA keeps for its backward pass, and the logits.
 
     Counted on Llama-like layers of transformers 5.23 and PEFT 0.21 (float32 norms and adapters):
     13 bytes by hidden unit, gate, up and their product, keys and values; by adapted module its
-    input in float32 and the mask of its dropout; by head the
-    weights of what is attended to.
+    input in float32 and the mask of its dropout, or on a CPU (``adding``) the input as it is, once
+    for modules that share it, and a mask of two bytes; by head the weights of what is attended to.
 
     Args:
         config: of the text model.
@@ -97,6 +101,7 @@ def activation_bytes(
         width: bytes of a number between the layers, 2 or 4.
         dropout: whether the adapters drop inputs.
         recompute: whether only the inputs of the layers are kept (gradient checkpointing).
+        device: ``cpu`` or ``cuda``.
     """
     hidden = config.hidden_size
     heads = config.num_attention_heads
@@ -105,7 +110,12 @@ def activation_bytes(
     inner = (getattr(config, "intermediate_size", None) or 4 * hidden) * experts
     groups = getattr(config, "num_key_value_heads", None) or heads
     inputs = {"o_proj": head * heads, "down_proj": inner}
-    adapted = sum(inputs.get(name, hidden) for name in targets) * (8 if dropout else 4)
+    adapted = sum(inputs.get(name, hidden) for name in targets)
+    if device == "cpu":
+        shared = {SHARED.get(name, name): inputs.get(name, hidden) for name in targets}
+        adapted = sum(shared.values()) * width + adapted * (2 if dropout else 0)
+    else:
+        adapted *= 8 if dropout else 4
     numbers = 3 * inner + 2 * head * groups + heads * seen
     layer = 13 * hidden + numbers * width + adapted  # bytes by token
     kept = config.num_hidden_layers * (hidden * width if recompute else layer)

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 from transformers import AttentionInterface
 
 from .attention import attend
+from .entropy import cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
+    from .beginning import Beginning
     from .lessons import Lesson
 
 ATTENTION = "baft_packed"
@@ -64,8 +65,13 @@ class Pack:
         return list(dict.fromkeys(name for place in places for name in self.owners[place]))
 
 
-def pack(lessons: Sequence[Lesson]) -> Pack:
+def pack(lessons: Sequence[Lesson], given: int = 0) -> Pack:
     """One sequence of some lessons.
+
+    Args:
+        lessons: at least one.
+        given: tokens that all of them begin with and that are read apart (``beginning``): they are
+            in no prediction, and not in the pack.
 
     >>> from baft_lora.lessons import Lesson
     >>> a = Lesson(example_id="a", ids=(1, 2, 3, 4), prompt_tokens=2)
@@ -77,9 +83,9 @@ def pack(lessons: Sequence[Lesson]) -> Pack:
     ((1, 2, 1), (3, 4, 5))
     """
     rows = [row for row in lessons if row.prompt_tokens < len(row.ids)] or lessons[:1]
-    shared = _shared(rows)
-    ids, spans = list(rows[0].ids[:shared]), []
-    positions = list(range(shared))
+    shared = given or _shared(rows)
+    ids, spans = list(rows[0].ids[given:shared]), []
+    positions = list(range(given, shared))
     learnt: dict[tuple[int, int], list[str]] = {}  # (predictor, place of the target): whose
     for row in rows:
         start = len(ids)
@@ -142,8 +148,17 @@ def prepare(model: Any) -> None:
     model.set_attn_implementation(ATTENTION)
 
 
-def losses(model: Any, packed: Pack, device: torch.device) -> Tensor:
-    """Cross entropies of what is to be learnt, each times its weight, shape (N,), in float32."""
+def losses(
+    model: Any, packed: Pack, device: torch.device, beginning: Beginning | None = None
+) -> Tensor:
+    """Cross entropies of what is to be learnt, each times its weight, shape (N,), in float32.
+
+    Args:
+        model: that is made for it by ``prepare``.
+        packed: what it reads.
+        device: it is on.
+        beginning: what comes before the pack.
+    """
 
     def tensor(values: Sequence[float], dtype: torch.dtype = torch.int64) -> Tensor:
         return torch.tensor(values, dtype=dtype, device=device)
@@ -154,12 +169,12 @@ def losses(model: Any, packed: Pack, device: torch.device) -> Tensor:
         logits_to_keep=tensor(packed.predictors or (0,)),
         use_cache=False,
         sizes=packed.sizes,
+        given=beginning.seen(model, device) if beginning else None,
     )
-    logits: Tensor = result.logits[0].float()  # (N, V)
+    logits: Tensor = result.logits[0]  # (N, V)
     if not packed.targets:  # nothing is learnt, yet other processes wait for the gradients
-        return logits.sum(dim=1) * 0
-    found: Tensor = functional.cross_entropy(logits, tensor(packed.targets), reduction="none")
-    return found * tensor(packed.weights, torch.float32)
+        return logits.float().sum(dim=1) * 0
+    return cross_entropy(logits, tensor(packed.targets)) * tensor(packed.weights, torch.float32)
 
 
 def _shared(lessons: Sequence[Lesson]) -> int:

@@ -92,11 +92,16 @@ class Plan:
         yield (
             f"memory: about {_gb(need.total_bytes)} of {_gb(self.free_bytes)} free ({need}){twice}"
         )
-        if need.total_bytes + need.mapped_bytes > self.free_bytes:
+        if not self.stays:
             yield (
                 "The weights do not stay in memory beside that: they are read from the disk again "
                 "at every pass. --quantization bnb4 takes a quarter."
             )
+
+    @property
+    def stays(self) -> bool:
+        """Whether the weights stay in memory, so that reading them once more costs nothing."""
+        return self.need.total_bytes + self.need.mapped_bytes <= self.free_bytes
 
     @property
     def pack_tokens(self) -> int:
@@ -227,6 +232,7 @@ def _need(
         width=WIDTH[precision],
         dropout=options.lora_dropout > 0,
         recompute=recompute,
+        device=device,
     )
     return Need(
         precision=precision,

@@ -22,6 +22,7 @@ from transformers import (
 import baft
 
 from . import checkpoints, loading, pacing, packing
+from .beginning import begin
 from .distributed import Group, Order, dealt, same_everywhere, share
 from .watching import Watch, by_epoch
 
@@ -200,6 +201,7 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
         self._order = order
         self._group = group
         self._budget: int | None = None
+        self._shares = False
 
     def read_packs(self, plan: Plan) -> str:
         """Learn from packs of an optimizer step's examples, where the model can read them.
@@ -216,6 +218,7 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
             return f"packing: none, each example is computed by itself: {reason}"
         packing.prepare(model)
         self._budget = plan.pack_tokens
+        self._shares = plan.stays
         return (
             "packing: what the prompts of a step have in common is computed once, up to "
             f"{self._budget} tokens at a time"
@@ -231,8 +234,14 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
         """Tokens that pass through the model for these examples, taken in this order."""
         if self._budget is None:
             return sum(len(row.ids) for row in lessons)
-        made = (packing.packs(batches, self._budget) for batches in self._by_step(lessons))
-        return sum(packing.packed_tokens(rows) for packs in made for rows in packs)
+        found = 0
+        for batches in self._by_step(lessons):
+            made = packing.packs(batches, self._budget)
+            found += sum(packing.packed_tokens(rows) for rows in made)
+            beginning = begin(made) if self._shares else None
+            if beginning:
+                found -= (len(made) - 1) * len(beginning.ids)
+        return found
 
     def _by_step(self, lessons: Sequence[Lesson]) -> Iterator[list[list[Lesson]]]:
         """The batches of each optimizer step."""
@@ -246,8 +255,9 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
         batches, count = super().get_batch_samples(*args, **kwargs)
         if self._budget is not None:
             made = packing.packs([batch["lessons"] for batch in batches], self._budget)
+            beginning = begin(made) if self._shares else None
             for batch, rows in zip(batches, [[]] * (len(batches) - len(made)) + made, strict=True):
-                batch["lessons"] = rows
+                batch.update(lessons=rows, beginning=beginning)
         return batches, count
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any) -> Tensor:
@@ -281,7 +291,7 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The loss of one batch."""
-        rows = inputs.pop("lessons")
+        rows, beginning = inputs.pop("lessons"), inputs.pop("beginning", None)
         if not model.training:  # a batch by itself, whatever other processes have at the same time
             kwargs["num_items_in_batch"] = None
         named = [row.example_id for row in rows]
@@ -290,8 +300,8 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
             result = super().compute_loss(model, inputs, *args, **kwargs)
             loss = result[0] if isinstance(result, tuple) else result
         else:
-            packed = packing.pack(rows)
-            losses = packing.losses(model, packed, self.args.device)
+            packed = packing.pack(rows, len(beginning.ids) if beginning else 0)
+            losses = packing.losses(model, packed, self.args.device, beginning)
             count = kwargs.get("num_items_in_batch")
             processes = 1 if count is None else self.accelerator.num_processes
             loss = losses.sum() * processes / (sum(packed.weights) if count is None else count)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip("torch")
@@ -11,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import baft
 from baft.testing import make_tiny_mistral
-from baft_lora import loading, packing
+from baft_lora import attention, loading, packing, preflight
+from baft_lora.beginning import Beginning, begin
 from baft_lora.lessons import Lesson, lessons
 from baft_lora.options import Options
 from baft_lora.run import IGNORED, collate
@@ -44,11 +47,12 @@ FULL = [lesson(row.example_id, *row.ids, prompt=0) for row in LESSONS]
 APART = [lesson("d", 9, 10, 11, 2, prompt=2), lesson("e", 12, 13, 14, 15, 2, prompt=3)]
 
 
-def make(kind="mistral", **sizes):
+def make(kind="mistral", targets=("q_proj", "k_proj", "v_proj", "o_proj"), **sizes):
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **SHAPE, **sizes)
     model = loading.adapt(
-        AutoModelForCausalLM.from_config(config), Options(base_model="", lora_dropout=0.0)
+        AutoModelForCausalLM.from_config(config),
+        Options(base_model="", lora_dropout=0.0, target_modules=targets),
     )
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # zero at first, and then lora_A would have no gradient
@@ -105,6 +109,54 @@ def test_packs_of_any_size_come_to_the_same(budget):
     again, found = packed(model, LESSONS, budget)
     assert again == pytest.approx(loss, rel=1e-5)
     assert all(torch.allclose(found[n], g, rtol=1e-4, atol=1e-6) for n, g in gradients.items())
+
+
+def in_steps(model, parts, least=1):
+    """Loss and gradients of a step's packs, one after another behind their beginning."""
+    packing.prepare(model.get_base_model())
+    model.zero_grad()
+    first = begin(parts, least)
+    count = sum(len(row.ids) - row.prompt_tokens for part in parts for row in part)
+    total = 0.0
+    for part in parts:
+        one = packing.pack(part, len(first.ids) if first else 0)
+        loss = packing.losses(model, one, torch.device("cpu"), first).sum() / count
+        loss.backward()
+        total += loss.item()
+    return total, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("kind", sorted(packing.MODELS))
+@pytest.mark.parametrize("targets", [("q_proj", "k_proj", "v_proj", "o_proj"), ("o_proj",)])
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_beginning_read_once_for_all_packs_has_the_same_gradients(
+    kind, targets, recompute, quick, monkeypatch
+):
+    monkeypatch.setattr(attention, "SMALL", 1024 if quick else 0)
+    model = make(kind, targets)
+    loss, gradients = plainly(model, LESSONS)
+    if recompute:
+        model.train()
+        model.get_base_model().activation_checkpointing_enable()
+    read = []
+    model.get_base_model().register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    again, found = in_steps(model, [LESSONS[:2], LESSONS[2:]])
+    assert read == [3, 5 + 4, 7]  # the last token that all share predicts an answer
+    assert again == pytest.approx(loss, rel=1e-5)
+    for name, gradient in gradients.items():
+        assert gradient.abs().max() > 1e-6
+        assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-6), name
+
+
+def test_a_beginning_is_read_apart_only_where_that_saves_something():
+    assert begin([LESSONS[:2], LESSONS[2:]], least=3).ids == (1, 5, 6)
+    assert begin([LESSONS[:2], LESSONS[2:]], least=4) is None
+    assert begin([LESSONS], least=1) is None
+    assert begin([LESSONS[:1], APART], least=1) is None
+    assert begin([FULL[:2], FULL[2:]], least=1) is None
 
 
 def test_activations_that_are_computed_again_change_nothing():
@@ -199,6 +251,40 @@ def test_training_by_packs_ends_like_training_by_single_examples(tmp_path, monke
         assert info["step_losses"] == pytest.approx(plain["step_losses"], rel=1e-4)
     assert packs["best_val_loss"] == pytest.approx(plain["best_val_loss"], rel=1e-4)
     assert packs["steps"] == plain["steps"] == 6
+
+
+class Long(Echo):
+    """Explains itself first."""
+
+    def prompt(self, example):
+        told = super().prompt(example)
+        (message,) = told.messages
+        longer = dataclasses.replace(message, content=f"{'Listen. ' * 40}{message.content}")
+        return dataclasses.replace(told, messages=(longer,))
+
+
+def test_training_by_a_beginning_ends_like_training_by_single_examples(tmp_path, monkeypatch):
+    base = make_tiny_mistral(tmp_path / "tiny")
+    asked = {"base_model": str(base), "device": "cpu", "lr": 1e-2, "lora_dropout": 0.0}
+    read = []
+    inner = Beginning._read_by
+    monkeypatch.setattr(
+        Beginning, "_read_by", lambda self, *args: (read.append(len(self.ids)), inner(self, *args))
+    )
+
+    def train(name):
+        options = {**asked, "grad_accum": 4}
+        return LoraTrainer().train(Long(), TRAIN, VAL, tmp_path / name, options, lambda step: None)
+
+    whole = train("whole")
+    assert not read  # one pack by step
+    monkeypatch.setattr(preflight, "PACK", 1)
+    apart = train("apart")
+    assert len(read) == apart["steps"] == 6  # two of an epoch have 4 and 2 examples
+    assert min(read) > 40
+    assert apart["step_losses"] == pytest.approx(whole["step_losses"], rel=1e-4)
+    assert apart["best_val_loss"] == pytest.approx(whole["best_val_loss"], rel=1e-4)
+    assert apart["train_tokens"] == whole["train_tokens"]
 
 
 def test_the_loss_of_all_tokens_learns_the_prompt_too(tmp_path):
