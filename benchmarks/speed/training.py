@@ -23,7 +23,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, MistralConfig, Trainer
@@ -32,10 +32,14 @@ from baft.loader import load_plugins
 from baft.store import read_dataset
 from baft_lora import loading, packing, preflight
 from baft_lora import run as running
+from baft_lora.beginning import begin
 from baft_lora.distributed import Group, Order
 from baft_lora.lessons import Lesson, lessons
 from baft_lora.memory import free_memory
 from baft_lora.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 POCKET = ROOT / "artifacts" / "models" / "pocket"
@@ -229,25 +233,29 @@ def gpu_bytes(trainer: Any, trainers: Any) -> str:
     return f"  GPU {(torch.cuda.max_memory_allocated() - others) / 1e9:.1f} GB"
 
 
-def step_flops(model: Any, config: Any, made: packing.Pack) -> float:
-    """Of a pack forward and backward: 4 by frozen weight and token, 6 by trained one, attention.
+def step_flops(trainer: running.LessonTrainer, packs: Sequence[Sequence[Lesson]]) -> float:
+    """Of a step forward and backward: 4 by frozen weight and token, 6 by trained one, attention.
 
     By weight and token a product takes 2; forward and the gradient of the input for all, the
     gradient of the weight for the adapter's (Kaplan et al. 2020, table 1). By pair of tokens that
     see each other attention takes 4 by head and number forward, and 8 backward.
     """
-    linear = 0
-    for name, part in model.named_modules():
+    config, linear = trainer.model.config, 0
+    for name, part in trainer.model.named_modules():
         if isinstance(part, torch.nn.Linear) and "lm_head" not in name:
             learns = part.weight.requires_grad
             linear += part.in_features * part.out_features * (6 if learns else 4)
-    shared = made.spans[0][0]
-    own = [end - start for start, end in made.spans]
-    pairs = shared**2 / 2 + sum(n * shared + n**2 / 2 for n in own)
+    beginning = begin(packs) if trainer._shares else None
+    given = len(beginning.ids) if beginning else 0
+    made = [packing.pack(rows, given) for rows in packs]
+    tokens = given + sum(len(one.ids) for one in made)
+    pairs = given**2 / 2
+    for first, *own in (one.sizes for one in made):
+        pairs += first**2 / 2 + sum(n * (given + first) + n**2 / 2 for n in own)
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     attention = 12 * config.num_hidden_layers * config.num_attention_heads * head * pairs
-    logits = 4 * config.vocab_size * config.hidden_size * len(made.targets)
-    return len(made.ids) * linear + attention + logits
+    learnt = sum(len(one.targets) for one in made)
+    return tokens * linear + attention + 4 * config.vocab_size * config.hidden_size * learnt
 
 
 def compare(
@@ -303,8 +311,7 @@ def compare(
     flops = 0.0
     for start in range(0, examples, ACCUM):
         batches = [[row] for row in parts[start : start + ACCUM]]
-        for rows in packing.packs(batches, mine._budget):
-            flops += step_flops(mine.model, mine.model.config, packing.pack(rows))
+        flops += step_flops(mine, packing.packs(batches, mine._budget))
     rate = flops / best["baft"]
     print(f"baft  {rate / 1e9:.0f} GFLOP/s of {peak / 1e9:.0f} of a product: {rate / peak:.0%}")
 

@@ -164,6 +164,37 @@ def result(output):
     return info, load_file(output / "adapter_model.safetensors")
 
 
+SMALL_PACKS = """
+import runpy, sys
+from baft_lora import beginning, preflight
+preflight.PACK = 1
+inner = beginning.Beginning._read_by
+def read_by(self, *args):
+    print("beginning of", len(self.ids), file=sys.stderr)
+    inner(self, *args)
+beginning.Beginning._read_by = read_by
+runpy.run_module("baft", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_read_a_beginning_each_end_like_one(folder, alone):
+    (folder / "small_packs.py").write_text(SMALL_PACKS)
+    ended = subprocess.run(
+        [sys.executable, *TORCHRUN, "small_packs.py", *FLAGS, "--output", "packs",
+         "--grad-accum", "4"],
+        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("beginning of") == 4  # two processes, the full step of two epochs
+    info, weights = result(folder / "packs")
+    one, expected = alone
+    assert info["step_losses"] == pytest.approx(one["step_losses"], rel=1e-5)
+    for key, weight in weights.items():
+        assert (weight - expected[key]).abs().max() < 1e-5 * expected[key].abs().max()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
 def test_two_processes_end_like_one(folder, alone, launcher):
