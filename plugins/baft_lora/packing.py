@@ -171,7 +171,7 @@ def losses(
         sizes=packed.sizes,
         given=beginning.seen(model, device) if beginning else None,
     )
-    logits: Tensor = result.logits[0]  # (N, V)
+    logits: Tensor = result.logits.squeeze(0)  # (N, V)
     if not packed.targets:  # nothing is learnt, yet other processes wait for the gradients
         return logits.float().sum(dim=1) * 0
     return cross_entropy(logits, tensor(packed.targets)) * tensor(packed.weights, torch.float32)

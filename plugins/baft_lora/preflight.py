@@ -27,12 +27,10 @@ PEAK = 1.5
 """Memory of a step at its peak by what autograd keeps: 0.55 B parameters, 650 tokens, on a CPU with
 torch 2.13 took 1.37 times that in bf16, 1.55 with recomputation, 1.46 in bnb4."""
 
-PACK = 4096
-"""Most tokens that are computed at once, about a step of the plan."""
-
-LARGE_PACK = 1600
-"""The same for models of several threads on a CPU, whose caches hold no more: of a step of 0.55 B
-parameters, 3 examples at once took 43 s, 2 took 44 s, 4 took 47 s, one 51 s and all eight 56 s."""
+PACKS = {"cpu": 1600, "cuda": 4096}
+"""Most tokens that are computed at once. A step of the plan takes about 4,096; the caches of a CPU
+hold less: of 5 M and of 0.55 B parameters two examples of 650 tokens at once took about as long as
+one or three, all eight a tenth to a third longer."""
 
 STORED = {"fp32": "F32", "bf16": "BF16"}
 """Number format of weights that a CPU uses where they lie in the file's pages."""
@@ -174,9 +172,8 @@ def plan(
             f"{_gb(free_disk)} free.",
             "Free some space, or name an --output on another disk.",
         )
-    large = device == "cpu" and sum(number for _, number in parts) >= loading.ONE_THREAD
     return Plan(
-        most_tokens=LARGE_PACK if large else PACK,
+        most_tokens=PACKS[device],
         need=chosen,
         reason=reason,
         free_bytes=free,

@@ -167,7 +167,7 @@ def result(output):
 SMALL_PACKS = """
 import runpy, sys
 from baft_lora import beginning, preflight
-preflight.PACK = 1
+preflight.PACKS["cpu"] = 1
 inner = beginning.Beginning._read_by
 def read_by(self, *args):
     print("beginning of", len(self.ids), file=sys.stderr)

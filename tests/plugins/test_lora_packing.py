@@ -278,7 +278,7 @@ def test_training_by_a_beginning_ends_like_training_by_single_examples(tmp_path,
 
     whole = train("whole")
     assert not read  # one pack by step
-    monkeypatch.setattr(preflight, "PACK", 1)
+    monkeypatch.setitem(preflight.PACKS, "cpu", 1)
     apart = train("apart")
     assert len(read) == apart["steps"] == 6  # two of an epoch have 4 and 2 examples
     assert min(read) > 40

@@ -68,9 +68,9 @@ def rows(*lengths):
     ]
 
 
-def plan(base, asked, output, *, free, length=650, **more):
+def plan(base, asked, output, *, free, length=650, device="cpu", **more):
     sets = (rows(length // 2, length), rows(length // 2))
-    return preflight.plan(asked, base, sets, output=output, device="cpu", free=free, **more)
+    return preflight.plan(asked, base, sets, output=output, device=device, free=free, **more)
 
 
 def train(base, output, *, log=lambda step: None, **given):
@@ -96,11 +96,11 @@ def test_small_models_train_in_bf16_where_stored_and_multiplied_so(
     assert ("this CPU multiplies bf16" in made.reason) == is_native
 
 
-def test_large_models_compute_fewer_tokens_at_once(big, base, tmp_path):
-    made = plan(big, options(quantization="bf16"), tmp_path / "out", free=64 * 10**9)
-    assert made.pack_tokens == preflight.LARGE_PACK
-    small = plan(base, options(), tmp_path / "out", free=64 * 10**9)
-    assert small.pack_tokens == preflight.PACK
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_where_memory_allows_a_device_computes_what_suits_it_at_once(device, base, tmp_path):
+    asked = options(quantization="bf16")
+    made = plan(base, asked, tmp_path / "out", free=64 * 10**9, device=device)
+    assert made.pack_tokens == preflight.PACKS[device]
 
 
 def test_the_plan_trains_as_many_parameters_as_it_says(big):
