@@ -316,21 +316,21 @@ def compare(
     print(f"baft  {rate / 1e9:.0f} GFLOP/s of {peak / 1e9:.0f} of a product: {rate / peak:.0%}")
 
 
-def whole_command(base: Path, precision: str, examples: int, folder: Path) -> None:
-    """``baft train`` as it is typed: the steps of epochs enough for a process on each core."""
+def whole_command(base: Path, precision: str, folder: Path) -> None:
+    """``baft train`` as it is typed, on all examples but a few: the steps of its epochs."""
     rows = DATA.read_text(encoding="utf-8").splitlines()
-    for name, part in (("train", rows[:examples]), ("val", rows[examples:][:VALIDATION])):
+    for name, part in (("train", rows[:-VALIDATION]), ("val", rows[-VALIDATION:])):
         (folder / f"{name}.jsonl").write_text("\n".join(part) + "\n", encoding="utf-8")
-    output, epochs = folder / "whole", 1 + 60_000 // (examples * 600)
+    output = folder / "whole"
     subprocess.run(
         [sys.executable, "-m", "baft", "-q", "train", "--train", str(folder / "train.jsonl"),
          "--val", str(folder / "val.jsonl"), "--base-model", str(base), "--output", str(output),
-         "--device", "cpu", "--quantization", precision, "--epochs", str(epochs)],
+         "--device", "cpu", "--quantization", precision],
         check=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     info = json.loads((output / "training_info.json").read_text(encoding="utf-8"))
-    answers = info["train_answer_tokens"] * epochs
+    answers = info["train_answer_tokens"] * len(info["losses"])
     print(
         f"baft train, {info['processes']} processes: {answers / info['steps_s']:.1f} answer "
         f"tokens/s over {info['steps']} steps"
@@ -404,7 +404,7 @@ def main() -> None:
         compare(base, precision, device="cpu", examples=asked.examples, rounds=asked.rounds,
                 folder=folder)  # fmt: skip
         if asked.shape == "pocket":
-            whole_command(base, precision, asked.examples, folder)
+            whole_command(base, precision, folder)
 
 
 if __name__ == "__main__":
