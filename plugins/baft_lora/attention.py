@@ -85,13 +85,14 @@ def attend(
         partial(_quick, scale=scale) if quick else partial(_plain, scale=scale, dropout=dropout)
     )
     seen = [] if given else [attention(asked, keys, values)]
-    unasked = query.new_zeros(1, query.shape[1], keys.shape[2], query.shape[3]) if given else asked
+    if given and not quick:  # torch's kernel wants them to ask, too
+        asked = query.new_zeros(1, query.shape[1], keys.shape[2], query.shape[3])
     for own in parts:
         behind = [torch.cat(pair, dim=2) for pair in zip((keys, values), own[1:], strict=True)]
         if quick:
             seen.append(attention(own[0], *behind))
         else:
-            asking = torch.cat((unasked, own[0]), dim=2)
+            asking = torch.cat((asked, own[0]), dim=2)
             seen.append(attention(asking, *behind)[:, :, keys.shape[2] :])
     return torch.cat(seen, dim=2).transpose(1, 2), None
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .packing import shared_tokens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -72,8 +74,7 @@ def begin(parts: Sequence[Sequence[Lesson]], least: int = SHORTEST) -> Beginning
     """
     rows = [row for part in parts for row in part]
     shortest = min(row.prompt_tokens for row in rows) - 1  # the token before an answer predicts it
-    columns = enumerate(zip(*(row.ids[: max(0, shortest)] for row in rows), strict=True))
-    shared = next((place for place, column in columns if len(set(column)) > 1), shortest)
+    shared = shared_tokens(rows, max(0, shortest))
     if len(parts) < 2 or shared < max(1, least):
         return None
     return Beginning(rows[0].ids[:shared], len(parts))

@@ -177,10 +177,21 @@ def losses(
     return cross_entropy(logits, tensor(packed.targets)) * tensor(packed.weights, torch.float32)
 
 
+def shared_tokens(lessons: Sequence[Lesson], most: int) -> int:
+    """Tokens that all of them begin with, up to so many.
+
+    >>> from baft_lora.lessons import Lesson
+    >>> rows = [Lesson(example_id=n, ids=ids, prompt_tokens=2) for n, ids in
+    ...         (("a", (1, 2, 3)), ("b", (1, 2, 4)))]
+    >>> shared_tokens(rows, 3), shared_tokens(rows, 1)
+    (2, 1)
+    """
+    columns = enumerate(zip(*(row.ids[:most] for row in lessons), strict=True))
+    return next((place for place, column in columns if len(set(column)) > 1), most)
+
+
 def _shared(lessons: Sequence[Lesson]) -> int:
     """Tokens that all of them begin with; each keeps one of its own, and one alone keeps all."""
     if len(lessons) == 1:
         return 0
-    shortest = min(len(row.ids) for row in lessons) - 1
-    columns = enumerate(zip(*(row.ids[:shortest] for row in lessons), strict=True))
-    return next((place for place, column in columns if len(set(column)) > 1), shortest)
+    return shared_tokens(lessons, min(len(row.ids) for row in lessons) - 1)
