@@ -335,7 +335,7 @@ def test_memory_does_not_grow_with_the_examples(tmp_path, role, metric, make_man
             await run_arm("baseline", Forgetful(), job, store, pool)
 
     peaks = []
-    for n in (500, 2_500):
+    for n in (500, 4_500):
         store = RunStore.create(tmp_path / str(n), make_manifest(n=n))
         words = (f"w{i} " + "long " * 200 for i in range(n))  # 1 KB in each prompt
         store.add_examples((role.example({"word": word}) for word in words), role.prompt)
@@ -349,7 +349,8 @@ def test_memory_does_not_grow_with_the_examples(tmp_path, role, metric, make_man
         tracemalloc.stop()
         assert store.count("baseline") == n
         store.close()
-    assert peaks[1] - peaks[0] < 2_000 * 100  # bytes: a tenth of what a prompt takes
+    # A tenth of what a prompt takes; what is under way is up to 240 kB more or less.
+    assert peaks[1] - peaks[0] < 4_000 * 100
 
 
 KILLED = """
