@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from ..records import Report
-from ..store.codec import from_data, read_json, to_data, to_json
+from ..store.codec import encode, from_data, read_json, to_data, to_json
 from .auditing import lucky_pass
 from .wording import ALPHA, baseline, gain, ordered_tests, p_of, ranking
 
@@ -134,7 +134,8 @@ def _predictions(store: RunStore, arm: str) -> Iterator[str]:
     for scored in store.results(arm):
         while example is None or example.id != scored.example_id:
             example = next(examples)
-        yield _dump(_prediction(example, scored))
+        # Nothing else than the store's own numbers, which are finite.
+        yield _escaped(encode(_prediction(example, scored), is_finite=True))
 
 
 def _prediction(example: Example, scored: Scored) -> dict[str, Any]:
@@ -201,8 +202,12 @@ def _test(test: PairedTest) -> dict[str, Any]:
 
 
 def _dump(value: Any) -> str:
-    """JSON on one line; lone surrogates, which UTF-8 has no word for, as escapes."""
-    text = to_json(value, indent=None)
+    """JSON on one line."""
+    return _escaped(to_json(value, indent=None))
+
+
+def _escaped(text: str) -> str:
+    """JSON with lone surrogates, which UTF-8 has no word for, as escapes."""
     return text if text.isascii() or _is_utf8(text) else json.dumps(json.loads(text))
 
 

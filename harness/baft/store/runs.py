@@ -28,7 +28,7 @@ from ..records import (
     Score,
     Scored,
 )
-from .codec import finite, from_data, plain, read_json, to_data, to_json
+from .codec import encode, finite, from_data, plain, read_json, to_data, to_json
 from .files import write_atomic
 from .prompts import StoredExamples, StoredPrompts, example_of, messages_of
 
@@ -412,12 +412,9 @@ def _connect(folder: Path) -> sqlite3.Connection:
     return db
 
 
-_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plain).encode
-
-
 def _dump(value: Any) -> str:
     try:
-        text = _json(value)
+        text = encode(value)
     except (ValueError, TypeError):
         text = json.dumps(finite(to_data(value)), ensure_ascii=False, default=plain)
     return _text(text)
