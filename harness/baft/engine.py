@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from .executors import ArmGone as ArmGone
 from .executors import ask_here
-from .loader import describe, load_plugins
-from .records import Example, Failure, Generation, Score, Scored
+from .records import Scored
+from .scoring import score_all, score_in_process, start_process
 from .store.runs import Sittings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
 
     from .protocols import Backend, Deliver, Metric, Outcome, Role
-    from .records import Decoding, Extraction, Limits, Prompt
+    from .records import Decoding, Extraction, Generation, Limits, Prompt
     from .store.cache import ArmCache
     from .store.runs import RunStore
 
@@ -301,7 +301,7 @@ class _Writer:
         pairs = list(zip(examples, generations, strict=True))
         loop = asyncio.get_running_loop()
         if isinstance(self._pool, ProcessPoolExecutor):
-            call = self._pool.submit(_score_in_process, pairs, repeat, self._job.extraction)
+            call = self._pool.submit(score_in_process, pairs, repeat, self._job.extraction)
         else:
             job = self._job
             call = self._pool.submit(score_all, job.role, job.metric, pairs, repeat, job.extraction)
@@ -329,60 +329,6 @@ class _Writer:
             await asyncio.gather(*self._under_way)
 
 
-def score_all(
-    role: Role,
-    metric: Metric,
-    pairs: Sequence[tuple[Example, Generation]],
-    repeat: int,
-    extraction: Extraction,
-) -> list[Scored]:
-    """Score generations one by one; an exception is that example's failure."""
-    return [score_one(role, metric, e, g, repeat, extraction) for e, g in pairs]
-
-
-def score_one(
-    role: Role,
-    metric: Metric,
-    example: Example,
-    generation: Generation,
-    repeat: int,
-    extraction: Extraction,
-) -> Scored:
-    """Prediction and score under the chosen extraction, and the score under the other one."""
-    stage = "parse"
-    try:
-        lenient = role.parse(generation, "lenient")
-        strict = lenient if lenient.validity == "as_is" else role.parse(generation, "strict")
-        chosen, other = (lenient, strict) if extraction == "lenient" else (strict, lenient)
-        prediction = replace(chosen, validity=lenient.validity)
-        stage = "score"
-        score = metric.score(example, prediction)
-        if not isinstance(score, Score):
-            raise TypeError(f"the metric gave {score!r:.80} and no Score")
-    except (Exception, SystemExit) as error:  # border: one example's parser or metric
-        failure = Failure(
-            example_id=example.id,
-            stage="score" if stage == "score" else "parse",
-            reason=describe(error),
-        )
-        return Scored(example_id=example.id, repeat=repeat, generation=generation, failure=failure)
-    return Scored(
-        example_id=example.id,
-        repeat=repeat,
-        generation=generation,
-        prediction=prediction,
-        score=score,
-        other_score=score.value if other is chosen else _value(metric, example, other),
-    )
-
-
-def _value(metric: Metric, example: Example, prediction: object) -> float | None:
-    try:
-        return metric.score(example, prediction).value  # type: ignore[arg-type]
-    except Exception:  # border: one example; only the side figure is lost, and shown as missing
-        return None
-
-
 def scoring_pool(job: Job) -> Executor:
     """One thread for small runs, one process a core for large ones."""
     if job.num_examples * job.repeats < MANY:
@@ -390,23 +336,6 @@ def scoring_pool(job: Job) -> Executor:
     return ProcessPoolExecutor(
         max_workers=min(os.cpu_count() or 1, 8),
         mp_context=get_context("spawn"),
-        initializer=_start_process,
+        initializer=start_process,
         initargs=(job.role.name, job.metric.name, job.blocked),
     )
-
-
-_process: dict[str, object] = {}
-"""Role and metric of a scoring process, set once as it starts; empty in every other process."""
-
-
-def _start_process(role: str, metric: str, blocked: tuple[str, ...]) -> None:
-    os.dup2(2, 1)  # stdout is for results
-    plugins = load_plugins(blocked=blocked)
-    _process["role"], _process["metric"] = plugins.role(role), plugins.metric(metric)
-
-
-def _score_in_process(
-    pairs: list[tuple[Example, Generation]], repeat: int, extraction: Extraction
-) -> list[Scored]:
-    scored = score_all(_process["role"], _process["metric"], pairs, repeat, extraction)  # type: ignore[arg-type]
-    return [replace(result, generation=None) for result in scored]  # the caller has them

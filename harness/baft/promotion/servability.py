@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..engine import score_one
 from ..errors import BackendError, UsageError
 from ..loader import describe
 from ..protocols import Context
 from ..records import Prompt
+from ..scoring import score_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
