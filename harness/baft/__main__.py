@@ -1,8 +1,20 @@
-"""``python -m baft``: the same as the command ``baft``."""
+"""Where the command ``baft`` begins, as ``python -m baft`` does."""
 
 from __future__ import annotations
 
-from .cli import main
+import signal
+
+
+def main() -> None:
+    """Import the command line and run it; a Ctrl-C meanwhile ends the process without a word."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # and not ignored, as in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from .cli import main as run
+
+    signal.signal(signal.SIGINT, before)
+    run()
+
 
 if __name__ == "__main__":
     main()

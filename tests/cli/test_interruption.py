@@ -231,3 +231,30 @@ def test_progress_says_pace_and_time_left_where_there_is_no_terminal(capsys, mon
 def test_before_anything_came_back_nothing_tells_the_time_left():
     assert Progress(arm="a", total=40, done=10, before=10).left_s is None
     assert Progress(arm="a", total=10, done=10).left_s is None
+
+
+WHILE_IMPORTING = """
+import os, runpy, signal, sys
+
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Impatient())
+sys.argv = ["baft", "--version"]
+runpy.run_module("baft", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_it_still_starts_ends_it_without_a_traceback():
+    done = subprocess.run([sys.executable, "-c", WHILE_IMPORTING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so():
+    quiet = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    command = [sys.executable, "-c", quiet + WHILE_IMPORTING]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("baft ")
