@@ -4,7 +4,9 @@ Both ask the same server, in a process of its own, for the same answers, so many
 them by the same role and metric. baft also stores everything and writes its reports. Each is run
 with half of the examples and with all of them, so that what an example costs (the difference)
 stands apart from what starting and reporting cost: from 1,000 examples on, reports show and audit
-the same number. The least of several rounds counts.
+the same number. What of an example's time goes into asking, scoring and storing, as the run itself
+measured it, is told apart from what it takes to be read and reported. The least of several rounds
+counts.
 
 Run it: .venv/bin/python benchmarks/speed/servers.py [--examples 2000] [--rounds 3]
 """
@@ -226,6 +228,7 @@ def commands(dialect: str, url: str, data: Path, folder: Path) -> dict[str, list
 def compare(dialect: str, delay_s: float, n: int, rounds: int) -> None:
     """Run both in turns and print the least of each, and ratios."""
     took: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+    asking: dict[int, list[float]] = {}
     with tempfile.TemporaryDirectory() as name, serving(dialect, delay_s) as url:
         folder = Path(name)
         data = {count: make_data(folder / f"{count}.jsonl", count) for count in (n // 2, n)}
@@ -233,6 +236,7 @@ def compare(dialect: str, delay_s: float, n: int, rounds: int) -> None:
             for count, path in data.items():
                 for who, command in commands(dialect, url, path, folder).items():
                     took.setdefault((who, count), []).append(measured(command))
+                asking.setdefault(count, []).append(wall_s(folder / "report.json"))
     found = {}
     for who in ("loop", "baft"):
         whole, less = (
@@ -254,6 +258,19 @@ def compare(dialect: str, delay_s: float, n: int, rounds: int) -> None:
         f"CPU {ratios[1]:.2f}",
         flush=True,
     )
+    each = (min(asking[n]) - min(asking[n // 2])) / (n - n // 2)
+    print(
+        f"{dialect} {delay_s * 1e3:.0f} ms, baft while it asks, scores and stores: by example "
+        f"{each * 1e3:.2f} ms, {each / found['loop'][2]:.2f} of the loop's wall time, throughput "
+        f"{found['loop'][2] / each:.2f}",
+        flush=True,
+    )
+
+
+def wall_s(report: Path) -> float:
+    """How long the only arm of a run took, as its report says."""
+    (arm,) = json.loads(report.read_text(encoding="utf-8"))["models"].values()
+    return float(arm["usage"]["wall_s"])
 
 
 def main() -> None:
