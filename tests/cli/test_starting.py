@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from baft.cli import running
+from baft.cli import COMMANDS, running
 from baft.execution import TURN_S
 
 
@@ -20,6 +20,23 @@ def test_a_run_begins_without_what_reports_are_made_with():
         "bad = {'baft.reports', 'baft.audit', 'numpy', 'jinja2', 'matplotlib'} & set(sys.modules); "
         "assert not bad, bad"
     )
+
+
+def test_only_the_command_that_is_meant_is_loaded():
+    python(
+        "import sys\nfrom baft.cli import COMMANDS, main\n"
+        "try: main(['history', '--help'])\nexcept SystemExit: pass\n"
+        "modules = {place.partition(':')[0] for place in COMMANDS.values()}\n"
+        "loaded = {name for name in modules if f'baft.cli.{name}' in sys.modules}\n"
+        "assert loaded == {'history'}, loaded"
+    )
+
+
+def test_every_command_stands_where_the_table_says(baft):
+    for name in COMMANDS:
+        code, out, _ = baft(name, "--help")
+        assert code == 0
+        assert f" {name} [" in out  # the usage line
 
 
 def test_reports_find_loaded_what_they_are_made_with():

@@ -5,46 +5,93 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ..errors import BackendError, BaftError, Interrupted
-from . import (
-    ask,
-    cache,
-    compare,
-    data,
-    decide,
-    diff,
-    doctor,
-    doctor_train,
-    evaluate,
-    export,
-    history,
-    init,
-    new,
-    optimize,
-    plugins,
-    promote,
-    report,
-    rollback,
-    score,
-    serve,
-    status,
-    train,
-    view,
-)
 from .common import Exit, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ANYWHERE = {"--project": 1, "--no-plugin": 1, "-v": 0, "--verbose": 0, "-q": 0, "--quiet": 0}
 """Options of every command, with the number of values they take; they may stand anywhere."""
 
 
+COMMANDS = {
+    "compare": "compare:compare",
+    "eval": "evaluate:evaluate",
+    "score": "score:score",
+    "decide": "decide:decide",
+    "diff": "diff:diff",
+    "report": "report:report",
+    "view": "view:view",
+    "train": "train:train",
+    "optimize": "optimize:optimize",
+    "export": "export:export",
+    "promote": "promote:promote",
+    "rollback": "rollback:rollback",
+    "history": "history:history",
+    "status": "status:status",
+    "ask": "ask:ask",
+    "serve": "serve:serve",
+    "init": "init:init",
+    "plugins": "plugins:plugins",
+    "doctor": "doctor:app",
+    "data": "data:app",
+    "cache": "cache:app",
+    "new": "new:app",
+}
+"""Where each command stands: a module here and the name in it."""
+
+
+@cache
+def _command(name: str) -> Any:
+    module, _, attribute = COMMANDS[name].partition(":")
+    return _made(name, getattr(import_module(f".{module}", __package__), attribute))
+
+
+def _made(name: str, found: typer.Typer | Callable[..., Any]) -> Any:
+    """The command that a Typer or a function stands for."""
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False)
+        found.command(name)(function)
+    command = typer.main.get_command(found)
+    command.name = name
+    return command
+
+
+class _Own(Mapping[str, Any]):
+    """Our own commands by name; each is imported when it is looked at."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
 class Commands(TyperGroup):
-    """Our own commands, then those that plugins offer (loaded only when a name is not ours)."""
+    """Our own commands, then those that plugins offer; each is loaded when it is asked for."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands: Any = _Own()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of our own."""
+        return list(self.commands)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name; None where nobody offers it."""
@@ -54,9 +101,7 @@ class Commands(TyperGroup):
         plugins = State(blocked=tuple(ctx.params.get("no_plugin") or ())).plugins
         if cmd_name not in plugins.names("commands"):
             return None
-        extra = typer.Typer(add_completion=False)
-        extra.command(cmd_name)(plugins.make("commands", cmd_name))
-        return typer.main.get_command(extra)
+        return _made(cmd_name, plugins.make("commands", cmd_name))
 
 
 app = typer.Typer(
@@ -67,28 +112,6 @@ app = typer.Typer(
     help="Decides which model an agent pipeline should run.",
     epilog="Every command takes --project DIR, --no-plugin NAME, -v and -q.",
 )
-app.command("compare")(compare.compare)
-app.command("eval")(evaluate.evaluate)
-app.command("score")(score.score)
-app.command("decide")(decide.decide)
-app.command("diff")(diff.diff)
-app.command("report")(report.report)
-app.command("view")(view.view)
-app.command("train")(train.train)
-app.command("optimize")(optimize.optimize)
-app.command("export")(export.export)
-app.command("promote")(promote.promote)
-app.command("rollback")(rollback.rollback)
-app.command("history")(history.history)
-app.command("status")(status.status)
-app.command("ask")(ask.ask)
-app.command("serve")(serve.serve)
-app.command("init")(init.init)
-app.command("plugins")(plugins.plugins)
-app.command("doctor", cls=doctor_train.MaybeTrain)(doctor.doctor)
-app.add_typer(data.app, name="data")
-app.add_typer(cache.app, name="cache")
-app.add_typer(new.app, name="new")
 
 
 def _version(wanted: bool) -> None:

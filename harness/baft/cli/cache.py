@@ -8,7 +8,11 @@ import typer
 
 from .common import state
 
-app = typer.Typer(no_args_is_help=True, help="The answers that earlier runs left to later ones.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="The answers that earlier runs left to later ones.",
+)
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 

@@ -8,9 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from .common import Exit, State, state
-from .doctor_train import LINE, examine
+from .doctor_train import LINE, MaybeTrain, examine
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command(cls=MaybeTrain)
 def doctor(
     ctx: typer.Context,
     benchmark: Annotated[str, typer.Argument(help="Benchmark to check the models of.")] = "ba",

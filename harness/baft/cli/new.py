@@ -13,7 +13,7 @@ import typer
 
 from .common import state
 
-app = typer.Typer(no_args_is_help=True, help="Start something new.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start something new.")
 
 TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 
