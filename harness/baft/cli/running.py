@@ -38,6 +38,9 @@ REPORTING = (
 )
 """What the end of a run is made with; importing it takes most of a second."""
 
+HEAD_START_S = 0.05
+"""So long the first requests have the interpreter to themselves."""
+
 
 def asked_for(
     *,
@@ -183,7 +186,10 @@ def finish(here: State, prepared: Prepared) -> Outcome:
 def loading_ahead() -> Iterator[None]:
     """Import what reports are made with, in a thread, while models are asked."""
 
+    over = threading.Event()
+
     def load() -> None:
+        over.wait(HEAD_START_S)
         with suppress(Exception):  # whoever needs it imports it again, and says what is wrong
             for name in REPORTING:
                 importlib.import_module(name)
@@ -193,6 +199,7 @@ def loading_ahead() -> Iterator[None]:
     try:
         yield
     finally:
+        over.set()
         thread.join()
 
 
