@@ -58,6 +58,10 @@ class Grammar:
         draw = random.random()
         if draw < 0.2:
             return str(random.choice(self.tables[lang].NOUNS))
+        if draw < 0.3:
+            return f"{self.word(random, lang)}-{self.word(random, lang)}"
+        if draw < 0.33:  # an abbreviation
+            return "".join(random.choices("ABCDEFGHIKLMNOPQRSTVX", k=random.randint(2, 4)))
         return self.word(random, lang)
 
     def _pick(self, random: Random, table: list[str], own: tuple[str, ...], share: float) -> str:
@@ -72,6 +76,8 @@ class Grammar:
                 return random.choice(english.OBJECTS)
             first, second = self._noun(random, "en"), plural(self._noun(random, "en"))
             adjective = random.choice(words.adjectives)
+            if random.random() < 0.1:
+                adjective = f"{self.word(random, 'en')}-{adjective}"
             shapes = (
                 f"{first} {second}",
                 f"{adjective} {second}",

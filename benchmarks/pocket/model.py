@@ -42,17 +42,24 @@ class Shape:
         return self.hidden_size // self.num_attention_heads
 
 
+IGNORED = -100
+"""In place of a token that is not to be learnt."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Token ids of one shared prefix and of its branches, with the length of each answer."""
+    """Token ids of one shared prefix and of its branches, and what is learnt at their ends."""
 
     prefix: tuple[int, ...]
     branches: tuple[tuple[int, ...], ...]
-    """What is to be learnt at their ends."""
-    seen: tuple[tuple[int, ...], ...]
-    """The branches as the model sees them: with slips in the answers."""
-    answers: tuple[int, ...]
+    targets: tuple[tuple[int, ...], ...]
+    """What is to come at the place of each of a branch's last tokens; ``IGNORED`` is not learnt."""
     kind: str = ""
+
+    @property
+    def learnt(self) -> int:
+        """How many tokens are learnt."""
+        return sum(token != IGNORED for targets in self.targets for token in targets)
 
     @property
     def tokens(self) -> int:
@@ -156,18 +163,17 @@ class Pocket(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
 
     def forward(self, group: Group) -> tuple[Tensor, int]:
-        """Summed cross-entropy of the answer tokens, and how many they are."""
+        """Summed cross-entropy of what is learnt, and how many tokens that are."""
         sizes = [len(group.prefix), *(len(branch) for branch in group.branches)]
         ids = list(group.prefix)
         positions = list(range(sizes[0]))
         sources: list[int] = []  # rows of x whose next token is an answer token
         targets: list[int] = []
-        for branch, seen, answer in zip(group.branches, group.seen, group.answers, strict=True):
-            start = len(ids)
-            ids += seen
+        for branch, learnt in zip(group.branches, group.targets, strict=True):
+            ids += branch
             positions += range(sizes[0], sizes[0] + len(branch))
-            sources += range(start + len(branch) - answer - 1, start + len(branch) - 1)
-            targets += branch[-answer:]
+            sources += range(len(ids) - len(learnt) - 1, len(ids) - 1)
+            targets += learnt
         rows = torch.tensor(positions)
         x = self.embed_tokens(torch.tensor(ids))  # (N, C)
         rope = (self.cos[rows].to(x.dtype), self.sin[rows].to(x.dtype))
@@ -175,7 +181,8 @@ class Pocket(nn.Module):
             x = layer(x, rope, sizes)
         x = self.norm(x[torch.tensor(sources)])
         logits = F.linear(x, self.embed_tokens.weight).float()  # (A, V)
-        return F.cross_entropy(logits, torch.tensor(targets), reduction="sum"), len(targets)
+        loss = F.cross_entropy(logits, torch.tensor(targets), reduction="sum", ignore_index=IGNORED)
+        return loss, group.learnt
 
 
 def export(model: Pocket, directory: Path, ids: dict[str, int], sharpness: float = 1.0) -> None:

@@ -37,15 +37,17 @@ def mixture(random: Random, good: float = 0.15) -> Style:
     if random.random() < good:
         return complete(random)
     style = Style(
-        layout=_draw(random, yaml=0.73, fenced=0.12, prose=0.09, markdown=0.06),
-        ids=_draw(random, **{"FR001": 0.46, "FR1": 0.1, "FR-001": 0.2, "REQ001": 0.12, "1": 0.12}),
-        title=_draw(random, short=0.28, normal=0.64, long=0.08),
-        description=_draw(random, short=0.44, medium=0.4, long=0.16),
-        priority=random.random() < 0.72,
-        constraints=random.random() < 0.68,
+        layout=_draw(random, yaml=0.74, fenced=0.12, prose=0.09, markdown=0.05),
+        ids=_draw(
+            random, **{"FR001": 0.36, "FR1": 0.04, "FR-001": 0.28, "REQ001": 0.16, "1": 0.16}
+        ),
+        title=_draw(random, short=0.05, normal=0.87, long=0.08),
+        description=_draw(random, short=0.15, medium=0.6, long=0.25),
+        priority=random.random() < 0.64,
+        constraints=random.random() < 0.52,
         mappings=random.random() < 0.9,
     )
-    if random.random() < 0.36:
+    if random.random() < 0.42:
         return replace(style, counts=tuple(random.choice((1, 1, 2)) for _ in LISTS))
     return replace(style, counts=_counts(random))
 

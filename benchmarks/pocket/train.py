@@ -22,12 +22,12 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from corpus import Corpus
-from model import Group, Pocket, Shape, export
+from model import IGNORED, Group, Pocket, Shape, export
 from optimizer import Optimizer
 from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from random import Random
 
     from corpus import ChatGroup
@@ -38,19 +38,30 @@ SCALE = 1000.0  # keeps the sums of bf16 gradients small until they are divided
 QUICK = Shape(vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=2)
 
 
-def slip(branch: list[int], answer: int, random: Random, share: float = 0.012) -> tuple[int, ...]:
-    """The branch with slips in its answer: a token said again, or another one of the answer.
+def slip(answer: Sequence[int], random: Random, share: float = 0.01) -> tuple[list[int], list[int]]:
+    """An answer with slips: its last tokens said again, or others of it thrown in.
 
-    What is learnt stays the clean text. So a model that once said a wrong word, as sampling makes
-    it do, finds back instead of repeating that word for ever.
+    A model that once said a wrong word, as sampling makes it do, so learns to go on with the text
+    instead of repeating that word for ever.
+
+    Returns:
+        What the model sees, and what is to be learnt before each of these tokens: the text at the
+        beginning of a slip, and within it nothing (``IGNORED``).
     """
-    seen, start = list(branch), len(branch) - answer
-    for i in range(start + 1, len(branch)):
-        if random.random() < share:
-            again = random.random() < 0.6
-            for j in range(i, min(i + random.choice((1, 1, 2, 3)), len(branch))):
-                seen[j] = seen[j - 1] if again else branch[random.randrange(start, len(branch))]
-    return tuple(seen)
+    seen: list[int] = []
+    learnt: list[int] = []
+    for token in answer:
+        if seen and random.random() < share:
+            back = min(len(seen), random.choice((1, 1, 2, 3, 4, 8, 12, 20)))
+            if random.random() < 0.6:
+                slipped = seen[-back:] * min(random.choice((1, 1, 2, 3, 6)), 48 // back)
+            else:
+                slipped = random.choices(answer, k=random.choice((1, 1, 2, 3)))
+            seen += slipped
+            learnt += [token, *[IGNORED] * (len(slipped) - 1)]
+        seen.append(token)
+        learnt.append(token)
+    return seen, learnt
 
 
 def tokenize(
@@ -69,12 +80,11 @@ def tokenize(
     shared = 0
     while all(len(p) > shared + 1 and p[shared] == prompts[0][shared] for p in prompts):
         shared += 1
-    branches = [p[shared:] + a for p, a in zip(prompts, answers, strict=True)]
+    slipped = [slip(answer, random) for answer in answers]
     return Group(
         prefix=tuple(prompts[0][:shared]),
-        branches=tuple(map(tuple, branches)),
-        seen=tuple(slip(b, len(a), random) for b, a in zip(branches, answers, strict=True)),
-        answers=tuple(map(len, answers)),
+        branches=tuple((*p[shared:], *seen) for p, (seen, _) in zip(prompts, slipped, strict=True)),
+        targets=tuple(tuple(learnt) for _, learnt in slipped),
         kind=chats.kind,
     )
 
@@ -131,7 +141,7 @@ class Run:
             entry = sums.setdefault(group.kind, [0.0, 0.0])
             entry[0] += loss.item()
             entry[1] += count
-        tokens, answers = sum(g.tokens for g in batch), sum(sum(g.answers) for g in batch)
+        tokens, answers = sum(g.tokens for g in batch), sum(g.learnt for g in batch)
         tokens, answers = self._together(tokens, answers)
         self.optimizer.step(rate(self.seen["tokens"] / total), SCALE / answers)
         self.seen["tokens"] += tokens

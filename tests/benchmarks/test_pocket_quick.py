@@ -108,19 +108,39 @@ def test_a_shared_prefix_changes_no_loss() -> None:
     shape = Shape(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
     model = Pocket(shape)
     whole = tuple(range(30))
-    apart = model(Group(prefix=(), branches=(whole,), seen=(whole,), answers=(10,)))[0]
+    learnt = whole[-10:]
+    apart = model(Group(prefix=(), branches=(whole,), targets=(learnt,)))[0]
     rest = whole[15:]
-    shared = model(Group(prefix=whole[:15], branches=(rest,), seen=(rest,), answers=(10,)))[0]
+    shared = model(Group(prefix=whole[:15], branches=(rest,), targets=(learnt,)))[0]
     torch.testing.assert_close(apart, shared, atol=1e-4, rtol=1e-4)
 
 
-def test_slips_change_what_is_seen_of_the_answer_and_nothing_else() -> None:
+def test_what_is_ignored_counts_nothing() -> None:
+    from model import IGNORED, Group, Pocket, Shape
+
+    torch.manual_seed(0)
+    model = Pocket(Shape(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2))
+    whole = tuple(range(20))
+    last, count = model(Group(prefix=(), branches=(whole,), targets=((IGNORED, IGNORED, 19),)))
+    alone, one = model(Group(prefix=(), branches=(whole,), targets=((19,),)))
+    assert (count, one) == (1, 1)
+    torch.testing.assert_close(last, alone)
+
+
+def test_slips_are_seen_and_the_text_is_learnt_around_them() -> None:
+    from model import IGNORED
     from train import slip
 
-    branch = list(range(400))
-    seen = slip(branch, 300, Random(3))
-    wrong = [i for i, (a, b) in enumerate(zip(branch, seen, strict=True)) if a != b]
-    assert 1 <= len(wrong) <= 30
-    assert min(wrong) > 100
-    assert set(seen) <= set(branch)
-    assert slip(branch, 300, Random(3), share=0.0) == tuple(branch)
+    answer = list(range(1_000))
+    seen, learnt = slip(answer, Random(3))
+    pairs = list(zip(seen, learnt, strict=True))
+    assert [token for token, target in pairs if token == target] == answer
+    slips = [i for i, (token, target) in enumerate(pairs) if token != target]
+    firsts = [i for i in slips if learnt[i] != IGNORED]
+    assert 3 <= len(firsts) <= 30
+    for i in firsts:  # there the text is to go on, whatever was said instead
+        follows = next(j for j in range(i, len(pairs)) if seen[j] == learnt[j])
+        assert learnt[i] == seen[follows]
+        assert set(learnt[i + 1 : follows]) <= {IGNORED}
+        assert follows - i <= 50
+    assert slip(answer, Random(3), share=0.0) == (answer, answer)
