@@ -185,7 +185,6 @@ def finish(here: State, prepared: Prepared) -> Outcome:
 @contextmanager
 def loading_ahead() -> Iterator[None]:
     """Import what reports are made with, in a thread, while models are asked."""
-
     over = threading.Event()
 
     def load() -> None:
