@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .protocols import Metric
     from .records import ArmManifest, Audit, Example, Looks, Manifest, PairedTest
     from .store.lineage import Source
-    from .store.runs import RunStore, ScoreRow, Sittings
+    from .store.rows import ScoreRow
+    from .store.runs import RunStore, Sittings
 
 TAG_LENGTH = 80
 """Longer values of a tag are prose and group nothing."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..records import Example, Report
     from ..store import RunStore
-    from ..store.runs import ScoreRow
+    from ..store.rows import ScoreRow
 
 LISTED = 20_000
 """Most examples that one page lists; a browser takes a second or two over so many."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..records import Report
     from ..store import RunStore
-    from ..store.runs import ScoreRow
+    from ..store.rows import ScoreRow
 
 WORST = 5
 """Worst answers shown of each arm."""

@@ -14,82 +14,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..records import (
     Decision,
     Example,
-    Failure,
     Generation,
     Manifest,
-    Prediction,
     Prompt,
-    Score,
     Scored,
 )
-from .codec import encode, finite, from_data, plain, read_json, to_data, to_json
+from .codec import from_data, read_json, to_json
 from .files import write_atomic
-from .prompts import StoredExamples, StoredPrompts, example_of, messages_of
+from .prompts import StoredExamples, StoredPrompts, example_of
+from .rows import ScoreRow, dump, generation_of, prompt_of, scored_of, storable
+from .schema import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-
-SCHEMA_VERSION = 3
-"""1 knew no hash of a prompt's tokens; 2 no first token, no tries again and no memory."""
-
-_ADDED = {
-    1: ("ALTER TABLE generations ADD COLUMN prompt_sha256 TEXT",),
-    2: (
-        "ALTER TABLE generations ADD COLUMN first_token_s REAL",
-        "ALTER TABLE arm_times ADD COLUMN retried INTEGER",
-        "ALTER TABLE arm_times ADD COLUMN peak_memory_bytes INTEGER",
-    ),
-}
-"""What each version of a store lacks to become the next one."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS examples (
-    position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL,
-    inputs TEXT NOT NULL, reference TEXT, tags TEXT NOT NULL, prompt TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS generations (
-    arm TEXT NOT NULL, example_id TEXT NOT NULL, repeat INTEGER NOT NULL,
-    text TEXT NOT NULL, fields TEXT, finish_reason TEXT NOT NULL,
-    prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL, sent TEXT, notes TEXT,
-    prompt_sha256 TEXT, first_token_s REAL,
-    PRIMARY KEY (arm, example_id, repeat)
-);
-CREATE TABLE IF NOT EXISTS results (
-    arm TEXT NOT NULL, example_id TEXT NOT NULL, repeat INTEGER NOT NULL,
-    prediction TEXT, validity TEXT, value REAL, components TEXT, other_score REAL,
-    failure_stage TEXT, failure_reason TEXT, attempts INTEGER,
-    PRIMARY KEY (arm, example_id, repeat)
-);
-CREATE TABLE IF NOT EXISTS arm_times (
-    arm TEXT NOT NULL, wall_s REAL NOT NULL, retried INTEGER, peak_memory_bytes INTEGER
-);
-CREATE TABLE IF NOT EXISTS arm_cached (arm TEXT NOT NULL, answers INTEGER NOT NULL, tokens INTEGER);
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreRow:
-    """The numbers of one result, without its texts; what summaries are made of."""
-
-    example_id: str
-    repeat: int
-    value: float | None
-    components: dict[str, float]
-    other_score: float | None
-    validity: str | None
-    failure: str | None
-    """``stage: reason`` where there is no score."""
-    finish_reason: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    latency_s: float | None
-    first_token_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +71,7 @@ class RunStore:
                 f"Go on with it by --resume {folder}, or choose another --output.",
             )
         write_atomic(folder / "run.json", to_json(manifest) + "\n")
-        return cls(folder, _connect(folder))
+        return cls(folder, connect(folder))
 
     @classmethod
     def open(cls, folder: Path) -> RunStore:
@@ -142,7 +85,7 @@ class RunStore:
                 f"{folder} holds no run (no run.json).",
                 "Runs are the folders in artifacts/runs/.",
             )
-        return cls(folder, _connect(folder))
+        return cls(folder, connect(folder))
 
     def close(self) -> None:
         """Close the store; the journal is folded into the file."""
@@ -170,10 +113,10 @@ class RunStore:
             (
                 position,
                 example.id,
-                _dump(example.inputs),
-                _dump(example.reference) if example.reference is not None else None,
-                _dump(example.tags),
-                _dump([[m.role, m.content] for m in prompt(example).messages]),
+                dump(example.inputs),
+                dump(example.reference) if example.reference is not None else None,
+                dump(example.tags),
+                dump([[m.role, m.content] for m in prompt(example).messages]),
             )
             for position, example in enumerate(examples)
         )
@@ -197,14 +140,14 @@ class RunStore:
                 arm,
                 g.example_id,
                 repeat,
-                _text(g.text),
-                _dump(g.fields) if g.fields is not None else None,
+                storable(g.text),
+                dump(g.fields) if g.fields is not None else None,
                 g.finish_reason,
                 g.prompt_tokens,
                 g.completion_tokens,
                 g.latency_s,
-                _dump([[m.role, m.content] for m in g.sent]) if g.sent is not None else None,
-                _dump(g.notes) if g.notes else None,
+                dump([[m.role, m.content] for m in g.sent]) if g.sent is not None else None,
+                dump(g.notes) if g.notes else None,
                 g.prompt_sha256,
                 g.first_token_s,
             )
@@ -215,13 +158,13 @@ class RunStore:
                 arm,
                 r.example_id,
                 r.repeat,
-                _dump(r.prediction.fields) if r.prediction else None,
+                dump(r.prediction.fields) if r.prediction else None,
                 r.prediction.validity if r.prediction else None,
                 r.score.value if r.score else None,
-                _dump(r.score.components) if r.score else None,
+                dump(r.score.components) if r.score else None,
                 r.other_score,
                 r.failure.stage if r.failure else None,
-                _text(r.failure.reason) if r.failure else None,
+                storable(r.failure.reason) if r.failure else None,
                 r.failure.attempts if r.failure else None,
             )
             for r in results
@@ -316,7 +259,7 @@ class RunStore:
         """These examples with their prompts, in the order given; strange ids are left out."""
         query = "SELECT id, inputs, reference, tags, prompt FROM examples WHERE id = ?"
         rows = (self._db.execute(query, (id_,)).fetchone() for id_ in ids)
-        return [(example := example_of(row), _prompt(example, row[4])) for row in rows if row]
+        return [(example := example_of(row), prompt_of(example, row[4])) for row in rows if row]
 
     def unscored(self, arm: str, repeat: int) -> list[Generation]:
         """Generations that came back but were not scored before the run stopped."""
@@ -325,7 +268,7 @@ class RunStore:
             "WHERE g.arm = ? AND g.repeat = ? AND r.arm IS NULL",
             (arm, repeat),
         )
-        return [_generation(row) for row in rows]
+        return [generation_of(row) for row in rows]
 
     def examples(self) -> StoredExamples:
         """Every example, in order."""
@@ -375,7 +318,7 @@ class RunStore:
         else:
             rows = self._db.execute(query.format("WHERE e.id = ?"), (arm, example_id))
         for row in rows:
-            yield _scored(row)
+            yield scored_of(row)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -388,81 +331,3 @@ class RunStore:
                 f"{self.folder / 'run.db'} could not be written: {error}.",
                 f"Free some space, then go on with --resume {self.folder}.",
             ) from error
-
-
-def _connect(folder: Path) -> sqlite3.Connection:
-    path = folder / "run.db"
-    try:
-        db = sqlite3.connect(path, check_same_thread=False)
-        db.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;"
-        )
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, *_ADDED, SCHEMA_VERSION):
-            raise DataError(
-                f"{path} was written by another version of baft (store version {found}).",
-                "Read it with that version.",
-            )
-        for version in _ADDED if found else ():
-            for statement in _ADDED[version] if version >= found else ():
-                db.execute(statement)
-        db.executescript(f"{_SCHEMA} PRAGMA user_version={SCHEMA_VERSION};")
-    except sqlite3.Error as error:
-        raise DataError(f"{path} cannot be opened: {error}.", "Is the disk full?") from error
-    return db
-
-
-def _dump(value: Any) -> str:
-    try:
-        text = encode(value)
-    except (ValueError, TypeError):
-        text = json.dumps(finite(to_data(value)), ensure_ascii=False, default=plain)
-    return _text(text)
-
-
-def _text(text: str) -> str:
-    """Text that SQLite can hold: lone surrogates are written as escapes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return text
-
-
-def _prompt(example: Example, messages: str) -> Prompt:
-    return Prompt(example_id=example.id, inputs=example.inputs, messages=messages_of(messages))
-
-
-def _generation(row: Sequence[Any]) -> Generation:
-    return Generation(
-        example_id=row[1],
-        text=row[3],
-        fields=json.loads(row[4]) if row[4] is not None else None,
-        finish_reason=row[5],
-        prompt_tokens=row[6],
-        completion_tokens=row[7],
-        latency_s=row[8],
-        sent=messages_of(row[9]) if row[9] is not None else None,
-        notes=tuple(json.loads(row[10])) if row[10] is not None else (),
-        prompt_sha256=row[11] if len(row) > 11 else None,  # a reader leaves old stores as they are
-        first_token_s=row[12] if len(row) > 12 else None,
-    )
-
-
-def _scored(row: Sequence[Any]) -> Scored:
-    failure = (
-        Failure(example_id=row[1], stage=row[8], reason=row[9], attempts=row[10])
-        if row[8] is not None
-        else None
-    )
-    return Scored(
-        example_id=row[1],
-        repeat=row[2],
-        generation=_generation(row[11:]) if row[11] is not None else None,
-        prediction=(
-            Prediction(fields=json.loads(row[3]), validity=row[4]) if row[3] is not None else None
-        ),
-        score=(Score(value=row[5], components=json.loads(row[6])) if failure is None else None),
-        other_score=row[7],
-        failure=failure,
-    )
