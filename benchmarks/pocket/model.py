@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -42,8 +42,13 @@ class Shape:
         return self.hidden_size // self.num_attention_heads
 
 
-IGNORED = -100
+IGNORED = -(10**6)
 """In place of a token that is not to be learnt."""
+
+
+def unlikely(token: int) -> int:
+    """In place of a token: that this one is not to come."""
+    return ~token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,8 @@ class Group:
     prefix: tuple[int, ...]
     branches: tuple[tuple[int, ...], ...]
     targets: tuple[tuple[int, ...], ...]
-    """What is to come at the place of each of a branch's last tokens; ``IGNORED`` is not learnt."""
+    """What is to come at the place of each of a branch's last tokens, or ``unlikely(what)`` is not
+    to come; ``IGNORED`` is not learnt."""
     kind: str = ""
 
     @property
@@ -163,7 +169,10 @@ class Pocket(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
 
     def forward(self, group: Group) -> tuple[Tensor, int]:
-        """Summed cross-entropy of what is learnt, and how many tokens that are."""
+        """Summed loss of what is learnt, and how many tokens that are.
+
+        Cross-entropy; of an unlikely token minus log(1 - p) (Welleck et al. 2020, equation 4).
+        """
         sizes = [len(group.prefix), *(len(branch) for branch in group.branches)]
         ids = list(group.prefix)
         positions = list(range(sizes[0]))
@@ -181,8 +190,22 @@ class Pocket(nn.Module):
             x = layer(x, rope, sizes)
         x = self.norm(x[torch.tensor(sources)])
         logits = F.linear(x, self.embed_tokens.weight).float()  # (A, V)
-        loss = F.cross_entropy(logits, torch.tensor(targets), reduction="sum", ignore_index=IGNORED)
+        wanted = torch.tensor(targets)
+        said = wanted.where(wanted >= 0, IGNORED)
+        loss = F.cross_entropy(logits, said, reduction="sum", ignore_index=IGNORED)
+        refused = (wanted < 0) & (wanted != IGNORED)
+        if refused.any():
+            rows, tokens = logits[refused], ~wanted[refused, None]
+            others = rows.scatter(1, tokens, -torch.inf)
+            loss = loss + (rows.logsumexp(1) - others.logsumexp(1)).sum()
         return loss, group.learnt
+
+
+def load(model: Pocket, directory: Path, sharpness: float = 1.0) -> None:
+    """Take over the weights of an export; ``sharpness`` is what its logits were multiplied by."""
+    weights = load_file(directory / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] / sharpness
+    model.load_state_dict({name.removeprefix("model."): w for name, w in weights.items()})
 
 
 def export(model: Pocket, directory: Path, ids: dict[str, int], sharpness: float = 1.0) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from styles import Style
 
 FOLDER = Path(__file__).parent / "prose"
+OPENED = 0.4  # share of descriptions that open with the concept, as the grammar's do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,9 @@ def tell(written: Written, style: Style, random: Random) -> Document:
         title = random.choice(SHORT_TITLES[written.lang])
     if style.description == "short":
         description = written.title[:95]
+    elif random.random() < OPENED:
+        last = re.split(r"(?<=[.!?]) ", description)[-1]
+        description = f"{written.concept.rstrip('.')}. {last}"
     return Document(title=title, description=description, lists=lists)
 
 

@@ -32,7 +32,7 @@ class Style:
     mappings: bool = True  # items are mappings rather than plain strings
 
 
-def mixture(random: Random, good: float = 0.15) -> Style:
+def mixture(random: Random, good: float = 0.1) -> Style:
     """The style of an answer nobody steered: sometimes complete, mostly flawed somewhere."""
     if random.random() < good:
         return complete(random)
@@ -44,7 +44,7 @@ def mixture(random: Random, good: float = 0.15) -> Style:
         title=_draw(random, short=0.05, normal=0.87, long=0.08),
         description=_draw(random, short=0.15, medium=0.6, long=0.25),
         priority=random.random() < 0.64,
-        constraints=random.random() < 0.52,
+        constraints=random.random() < 0.48,
         mappings=random.random() < 0.9,
     )
     if random.random() < 0.42:

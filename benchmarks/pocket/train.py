@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import induction
+import loops
 import tokenizer as pocket_tokenizer
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from corpus import Corpus
-from model import IGNORED, Group, Pocket, Shape, export
+from model import IGNORED, Group, Pocket, Shape, export, load, unlikely
 from optimizer import Optimizer
 from tokenizers import Tokenizer
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # Share of copying groups from so many tokens on.
 COPY_SHARES = {0: 0.3, 500_000: 0.12, 1_700_000: 0.06}
+LESSONS = 1  # loop shown in each process's update
 SCALE = 1000.0  # keeps the sums of bf16 gradients small until they are divided
 QUICK = Shape(vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=2)
 
@@ -46,7 +48,8 @@ def slip(answer: Sequence[int], random: Random, share: float = 0.01) -> tuple[li
 
     Returns:
         What the model sees, and what is to be learnt before each of these tokens: the text at the
-        beginning of a slip, and within it nothing (``IGNORED``).
+        beginning of a slip and of each of its rounds, within the first of them nothing
+        (``IGNORED``), within more of them that they are unlikely.
     """
     seen: list[int] = []
     learnt: list[int] = []
@@ -54,11 +57,14 @@ def slip(answer: Sequence[int], random: Random, share: float = 0.01) -> tuple[li
         if seen and random.random() < share:
             back = min(len(seen), random.choice((1, 1, 2, 3, 4, 8, 12, 20)))
             if random.random() < 0.6:
-                slipped = seen[-back:] * min(random.choice((1, 1, 2, 3, 6)), 48 // back)
+                again = seen[-back:]
+                rounds = min(random.choice((1, 1, 2, 3, 6)), 48 // back)
             else:
-                slipped = random.choices(answer, k=random.choice((1, 1, 2, 3)))
-            seen += slipped
-            learnt += [token, *[IGNORED] * (len(slipped) - 1)]
+                again = random.choices(answer, k=random.choice((1, 1, 2, 3)))
+                rounds = 1
+            seen += again * rounds
+            more = [token, *(unlikely(said) for said in again[1:])]
+            learnt += [token, *[IGNORED] * (len(again) - 1), *more * (rounds - 1)]
         seen.append(token)
         learnt.append(token)
     return seen, learnt
@@ -110,16 +116,18 @@ def rate(progress: float) -> float:
 class Run:
     """A training run: model, optimizer and what all processes have seen so far."""
 
-    def __init__(self, shape: Shape, work: Path, seed: int) -> None:
-        torch.manual_seed(seed)
+    def __init__(self, shape: Shape, options: argparse.Namespace) -> None:
+        torch.manual_seed(options.seed)
         self.model = Pocket(shape)
-        if shape != QUICK:
+        if options.weights:
+            load(self.model, options.weights, options.sharpness)
+        elif shape != QUICK:
             induction.write(self.model)
         self.model.to(torch.bfloat16)
         self.optimizer = Optimizer(self.model)
-        self.work, self.seed = work, seed
-        self.seen: dict[str, Any] = {"tokens": 0, "answer_tokens": 0, "seconds": 0.0, "steps": 0}
-        self.file = work / "checkpoint.pt"
+        self.seen: dict[str, Any] = {"tokens": options.seen, "answer_tokens": 0}
+        self.seen |= {"seconds": 0.0, "steps": 0}
+        self.file = options.work / "checkpoint.pt"
         if self.file.exists():
             state = torch.load(self.file, weights_only=True)
             self.optimizer.load(state["optimizer"])
@@ -203,17 +211,19 @@ def work(rank: int, options: argparse.Namespace, shape: Shape) -> None:
         )
     tokenizer = Tokenizer.from_file(str(options.export / "tokenizer.json"))
     ids = {f"{n}_token_id": tokenizer.token_to_id(t) for n, t in MARKS.items()}
-    run = Run(shape, options.work, options.seed)
+    run = Run(shape, options)
     last = time.monotonic()
     smooth: dict[str, float] = {}
     corpus = Corpus(options.seed, options.written)
+    lessons = loops.read(options.loops)
     over = False
     while not over:
         share = [s for start, s in COPY_SHARES.items() if start <= run.seen["tokens"]][-1]
         # The same chats after a resume, others in every process.
-        corpus.random.seed(f"{options.seed}/{rank}/{run.seen['steps']}")
+        corpus.random.seed(f"{options.seed}/{rank}/{run.seen['tokens']}")
         stream = batches(tokenizer, corpus, share, options.batch)
         for batch in islice(stream, 50):
+            batch += corpus.random.sample(lessons, min(LESSONS, len(lessons)))
             for kind, loss in run.step(batch, options.tokens).items():
                 smooth[kind] = 0.9 * smooth.get(kind, loss) + 0.1 * loss
             if run.seen["tokens"] >= options.tokens:
@@ -260,6 +270,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--written", type=float, default=0.4, help="share of written documents")
+    parser.add_argument("--loops", type=Path, nargs="*", default=[], help="files of loops.py")
+    parser.add_argument("--weights", type=Path, help="an export to start with, of this sharpness")
+    parser.add_argument("--seen", type=int, default=0, help="tokens that --weights has seen")
     parser.add_argument("--sharpness", type=float, default=1.3, help="factor of the logits")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
