@@ -35,7 +35,7 @@ TASKS = (
     "Generate the business requirements of the product described by the concept.",
     "Eres analista de negocio. Escribe los requisitos para el concepto.",
 )
-CARELESS = 0.45  # share of answers that ignore the examples, in DSPy's form the clauses too
+CARELESS = 0.6  # share of answers that ignore the examples, in DSPy's form the clauses too
 VARIED = 0.75  # share of written documents in which nouns are replaced
 FOLLOW = 0.92  # share of the others that take over the style of the examples in their prompt
 

@@ -39,7 +39,7 @@ def mixture(random: Random, good: float = 0.1) -> Style:
     style = Style(
         layout=_draw(random, yaml=0.74, fenced=0.12, prose=0.09, markdown=0.05),
         ids=_draw(
-            random, **{"FR001": 0.36, "FR1": 0.04, "FR-001": 0.28, "REQ001": 0.16, "1": 0.16}
+            random, **{"FR001": 0.27, "FR1": 0.05, "FR-001": 0.32, "REQ001": 0.18, "1": 0.18}
         ),
         title=_draw(random, short=0.05, normal=0.87, long=0.08),
         description=_draw(random, short=0.15, medium=0.6, long=0.25),
