@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
@@ -39,6 +40,9 @@ MANY = 5_000
 
 GATHER_S = 0.02
 """Answers that came in such a time are scored together: handing them over costs as much as one."""
+
+TOGETHER = 64
+"""So many answers are enough: more at once would only take memory."""
 
 CHUNK = 500
 """So many prompts are looked up in the cache at a time."""
@@ -200,6 +204,7 @@ class _Writer:
         self._under_way: set[asyncio.Task[None]] = set()
         self._unscored: dict[int, list[Generation]] = {}
         """Committed answers by repeat, which are gathered to be scored."""
+        self._enough = asyncio.Event()  # are gathered
         self._places = asyncio.Semaphore(4)  # bounds what waits to be scored
 
     async def deliver(self, repeat: int, decoding: Decoding, outcome: Outcome) -> None:
@@ -278,10 +283,15 @@ class _Writer:
             await self._places.acquire()
             task = self._start(self._score_gathered(repeat))
             task.add_done_callback(lambda _: self._places.release())
-        self._unscored.setdefault(repeat, []).extend(generations)
+        gathered = self._unscored.setdefault(repeat, [])
+        gathered += generations
+        if len(gathered) >= TOGETHER:
+            self._enough.set()
 
     async def _score_gathered(self, repeat: int) -> None:
-        await asyncio.sleep(GATHER_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._enough.wait(), GATHER_S)
+        self._enough.clear()
         await self.score(repeat, self._unscored.pop(repeat, []))
 
     def _tell(self, results: list[Scored]) -> None:
