@@ -9,11 +9,12 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from baft import BackendError, Generation
-from baft.engine import ArmGone, Job, run_arm, scoring_pool
+from baft import BackendError, Generation, engine
+from baft.engine import ArmGone, Job, run_arm
 from baft.executors import asking
 from baft.records import Decoding, Limits
 from baft.store import RunStore
@@ -71,7 +72,7 @@ def run(tmp_path, role, metric, make_manifest):
             store.add_examples(examples, role.prompt)
 
         async def go():
-            with scoring_pool(job) as pool:
+            with engine.scoring_pool(job) as pool:
                 await run_arm("baseline", backend, job, store, pool)
 
         asyncio.run(go())
@@ -92,6 +93,23 @@ def test_every_example_is_asked_once_scored_and_stored(run):
     assert [r.generation.text for r in store.results("baseline")] == [
         f"GOOD w{i}" for i in range(5)
     ]
+
+
+def test_only_so_many_answers_are_scored_together(run, monkeypatch):
+    handed = []
+
+    class Noting(ThreadPoolExecutor):
+        def submit(self, score, role, metric, pairs, *rest):
+            handed.append(len(pairs))
+            return super().submit(score, role, metric, pairs, *rest)
+
+    monkeypatch.setattr(engine, "GATHER_S", 0.5)  # time for all of them
+    monkeypatch.setattr(engine, "scoring_pool", lambda job: Noting(max_workers=1))
+    limits = Limits(retries=0, backoff_s=0.001, timeout_s=5, concurrency=8)
+    store = run(Answering(), n=300, limits=limits)
+    assert values(store) == [1.0] * 300
+    assert sum(handed) == 300
+    assert 8 < max(handed) < engine.TOGETHER + 8
 
 
 def test_a_models_bad_output_is_scored_not_failed(run):
@@ -331,7 +349,7 @@ def test_memory_does_not_grow_with_the_examples(tmp_path, role, metric, make_man
             return [Generation(example_id=p.example_id, text="GOOD a") for p in prompts]
 
     async def go(job, store):
-        with scoring_pool(job) as pool:
+        with engine.scoring_pool(job) as pool:
             await run_arm("baseline", Forgetful(), job, store, pool)
 
     peaks = []
