@@ -379,7 +379,8 @@ def test_a_cancelled_call_stops_working(base):
         backend = hf(base)
         decoding = baft.Decoding(temperature=0, max_tokens=1000)
         await backend.generate(prompts(), baft.Decoding(max_tokens=1))  # loads the weights
-        call = asyncio.create_task(backend.generate(prompts(["x"]), decoding))
+        many = prompts(["x"] * 2000)  # seconds of work
+        call = asyncio.create_task(backend.generate(many, decoding))
         await asyncio.sleep(0.05)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
