@@ -45,7 +45,8 @@ def score_one(
         lenient = role.parse(generation, "lenient")
         strict = lenient if lenient.validity == "as_is" else role.parse(generation, "strict")
         chosen, other = (lenient, strict) if extraction == "lenient" else (strict, lenient)
-        prediction = replace(chosen, validity=lenient.validity)
+        is_told = chosen.validity == lenient.validity
+        prediction = chosen if is_told else replace(chosen, validity=lenient.validity)
         stage = "score"
         score = metric.score(example, prediction)
         if not isinstance(score, Score):

@@ -214,7 +214,7 @@ def _audit(
         return None
     step = max(1, -(-n // SAMPLE))
     answers = []
-    for example, _ in store.asked(islice(scored, None, None, step)):
+    for example in store.some(islice(scored, None, None, step)):
         result = next(store.results(arm, example.id))
         if result.prediction is not None and result.score is not None:
             answers.append(

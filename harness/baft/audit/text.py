@@ -26,13 +26,27 @@ def words_of(value: Any) -> list[str]:
     >>> words_of({"title": "A wine app", "items": [{"id": "FR001"}]})
     ['wine', 'app', 'fr001']
     """
-    if isinstance(value, str):
-        return _WORD.findall(value.lower())
-    if isinstance(value, Mapping):
-        return [word for inner in value.values() for word in words_of(inner)]
-    if isinstance(value, (list, tuple)):
-        return [word for inner in value for word in words_of(inner)]
-    return words_of(str(value)) if value is not None else []
+    return _WORD.findall("\n".join(_texts(value)).lower())
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text in a value, in order; other single values as text, None left out."""
+    found: list[str] = []
+
+    def collect(inner: Any) -> None:
+        if isinstance(inner, str):
+            found.append(inner)
+        elif isinstance(inner, Mapping):
+            for one in inner.values():
+                collect(one)
+        elif isinstance(inner, (list, tuple)):
+            for one in inner:
+                collect(one)
+        elif inner is not None:
+            found.append(str(inner))
+
+    collect(value)
+    return found
 
 
 def shingles(words: Sequence[str]) -> Shingles:
@@ -59,8 +73,9 @@ def without_quotes(words: Sequence[str], source: Sequence[str]) -> Shingles:
     known = {tuple(source[i : i + size]) for i in range(len(source) - size + 1)} if size else set()
     runs = zip(*(words[i:] for i in range(size)), strict=False)
     quoted = {k for i, run in enumerate(runs) if run in known for k in range(i, i + size)}
+    touched = {k - back for k in quoted for back in range(3)}
     triples = zip(words, words[1:], words[2:], strict=False)
-    return frozenset(t for i, t in enumerate(triples) if quoted.isdisjoint((i, i + 1, i + 2)))
+    return frozenset(t for i, t in enumerate(triples) if i not in touched)
 
 
 def near_pairs(
@@ -96,21 +111,21 @@ def near(
 
     right = left if others is None else others
     column: dict[tuple[str, ...], int] = {}
-    for one in left:
-        for shingle in one:
-            column.setdefault(shingle, len(column))
+    numbered = [[column.setdefault(s, len(column)) for s in one] for one in left]
 
-    def matrix(sets: Sequence[Shingles]) -> Any:
-        known = [[column[s] for s in one if s in column] for one in sets]  # others meet nothing
+    def matrix(known: Sequence[Sequence[int]]) -> Any:
         ends = np.cumsum([0, *map(len, known)])
         indices = np.fromiter(chain.from_iterable(known), dtype=np.int64)
         ones = np.ones(len(indices), dtype=np.int32)
-        return sparse.csr_array((ones, indices, ends), shape=(len(sets), max(1, len(column))))
+        return sparse.csr_array((ones, indices, ends), shape=(len(known), max(1, len(column))))
 
     sizes = np.array([len(one) for one in left]), np.array([len(one) for one in right])
     empty = np.flatnonzero(sizes[1] == 0).tolist()
-    rows = matrix(left)  # (len(left), triples)
-    transposed = (rows if others is None else matrix(right)).T.tocsr()
+    rows = matrix(numbered)  # (len(left), triples)
+    if others is None:
+        transposed = rows.T.tocsr()
+    else:  # what is on the left nowhere meets nothing
+        transposed = matrix([[column[s] for s in one if s in column] for one in right]).T.tocsr()
     for start in range(0, len(left), BLOCK):
         common = (rows[start : start + BLOCK] @ transposed).tocoo()  # (block, len(right))
         i, j = common.coords[0] + start, common.coords[1]
@@ -135,11 +150,9 @@ def tf_idf(documents: Sequence[Sequence[str]], like: Sequence[Sequence[str]] | N
         word: i for i, word in enumerate(sorted({w for d in (like or documents) for w in d}))
     }
     counts = np.zeros((len(documents), max(1, len(vocabulary))), dtype=np.float32)
-    for row, document in enumerate(documents):
-        for word in document:
-            column = vocabulary.get(word)
-            if column is not None:
-                counts[row, column] += 1
+    known = [[vocabulary[w] for w in document if w in vocabulary] for document in documents]
+    rows = np.repeat(np.arange(len(documents)), [len(columns) for columns in known])
+    np.add.at(counts, (rows, np.fromiter(chain.from_iterable(known), dtype=np.int64)), 1)
     frequency = (counts > 0).sum(axis=0)
     weights = np.log1p(counts) * np.log((1 + len(documents)) / (1 + frequency))
     norms = np.linalg.norm(weights, axis=1, keepdims=True)

@@ -31,12 +31,8 @@ REPORTING = (
     "baft.concluding",
     "scipy.special",
     "scipy.sparse",
-    "jinja2",
-    "matplotlib.figure",
-    "matplotlib.style",
-    "matplotlib.backends.backend_svg",
 )
-"""What the end of a run is made with; importing it takes most of a second."""
+"""What the end of a run takes to import; reports make themselves ready. All takes a second."""
 
 HEAD_START_S = 0.05
 """So long the first requests have the interpreter to themselves."""
@@ -184,7 +180,7 @@ def finish(here: State, prepared: Prepared) -> Outcome:
 
 @contextmanager
 def loading_ahead() -> Iterator[None]:
-    """Import what reports are made with, in a thread, while models are asked."""
+    """Make ready what the end of a run is made with, in a thread, while models are asked."""
     over = threading.Event()
 
     def load() -> None:
@@ -192,6 +188,8 @@ def loading_ahead() -> Iterator[None]:
         with suppress(Exception):  # whoever needs it imports it again, and says what is wrong
             for name in REPORTING:
                 importlib.import_module(name)
+            if not over.is_set():
+                importlib.import_module("baft.reports").make_ready()
 
     thread = threading.Thread(target=load, name="baft-ahead", daemon=True)
     thread.start()

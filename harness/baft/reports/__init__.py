@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .ahead import make_ready
 from .brief import brief_report
 from .exports import export_csv, export_parquet
 from .html import html_report
@@ -24,6 +25,7 @@ __all__ = [
     "html_report",
     "json_report",
     "junit_report",
+    "make_ready",
     "markdown_report",
     "plain_text",
     "read_report",

@@ -202,7 +202,13 @@ def distributions_chart(key: str, report: Report, threshold: float) -> Markup:
         rows = figure.subplots(len(report.arms), sharex=True, squeeze=False)[:, 0]
         for position, (arm, axes) in enumerate(zip(report.arms, rows, strict=True)):
             colour, found = ARMS[position % len(ARMS)], arm.summary
-            axes.hist(list(arm.scores.values()), bins=BINS, range=(low, high), color=colour)
+            axes.hist(
+                list(arm.scores.values()),
+                bins=BINS,
+                range=(low, high),
+                color=colour,
+                histtype="stepfilled",
+            )
             if found.ci95:
                 axes.axvspan(found.ci95.low, found.ci95.high, color=colour, alpha=0.16, linewidth=0)
             if found.mean is not None:
@@ -268,6 +274,11 @@ def forest_chart(key: str, tests: Sequence[PairedTest]) -> Markup:
         for test in shown
     )
     return _drawn(key, f"Differences. {told}", draw, height=0.7 + 0.32 * len(shown))
+
+
+def nothing() -> None:
+    """Draw empty axes: whoever draws after that need not wait for Matplotlib to be loaded."""
+    _drawn("nothing", "", lambda axes: None)
 
 
 def _said(name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -67,7 +68,7 @@ def html_report(store: RunStore, report: Report, decision: Decision | None) -> I
     choices = [(name, row.value) for name, values in tags.items() for row in values]
     reference, tests = incumbent(report, decision), ordered_tests(report)
     style, script = _asset("report.css"), _asset("report.js")
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     yield from template.generate(
         style=style,
         script=script,
@@ -152,10 +153,12 @@ def _asset(name: str) -> Any:
     return Markup(text)  # our own file, not to be escaped
 
 
-def _environment() -> jinja2.Environment:
+@cache
+def environment() -> jinja2.Environment:
+    """What the page's templates are read with; each is compiled once."""
     import jinja2
 
-    environment = jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("baft.reports"),
         autoescape=jinja2.select_autoescape(["html"], default=True),
         finalize=_seen,
@@ -163,8 +166,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"label": label, "anchor": anchor, "link": _link, "heat": _heat}
-    return environment
+    found.filters |= {"label": label, "anchor": anchor, "link": _link, "heat": _heat}
+    return found
 
 
 def _seen(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..records import Policy
@@ -29,7 +30,7 @@ def markdown_report(report: Report, decision: Decision | None) -> str:
     """The whole text; whatever a model or a person named is shown as it is, never as markup."""
     reference = baseline(report)
     return (
-        _environment()
+        environment()
         .get_template("report.md")
         .render(
             report=report,
@@ -54,10 +55,12 @@ def markdown_report(report: Report, decision: Decision | None) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
+@cache
+def environment() -> jinja2.Environment:
+    """What the template is read with; it is compiled once."""
     import jinja2
 
-    environment = jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("baft.reports"),
         autoescape=False,  # finalize escapes every value, by the rules of Markdown
         finalize=_escaped,
@@ -66,8 +69,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["label"] = label
-    return environment
+    found.filters["label"] = label
+    return found
 
 
 def _escaped(value: Any) -> Any:
