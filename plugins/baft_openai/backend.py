@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,7 +16,8 @@ from baft import BackendError, Decoding, Generation, Prompt, UsageError, digest
 from . import server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from baft import Context
 
@@ -116,20 +117,24 @@ class OpenAIBackend:
         started = time.perf_counter()
         parts = _Parts(heard)
         body = {**self._body(prompt, decoding), "stream": True}
-        async with self._asked({**body, "stream_options": {"include_usage": True}}) as response:
-            with self._told_apart():
+        with self._told_apart():
+            async with self._post({**body, "stream_options": {"include_usage": True}}) as response:
+                if response.status >= 400:
+                    self._check(response, await response.read())
                 async for event in server.events(response):
                     parts.add(self._read(event))
-        if parts.finish_reason is None:
-            raise BackendError(f"{self._url} ended its answer before it was done.", retryable=True)
-        with self._told_apart():
+            if parts.finish_reason is None:
+                raise BackendError(
+                    f"{self._url} ended its answer before it was done.", retryable=True
+                )
             return _generation(parts.whole(), prompt, started)
 
     async def _ask(self, prompt: Prompt, decoding: Decoding) -> Generation:
         started = time.perf_counter()
-        async with self._asked(self._body(prompt, decoding)) as response:
-            content = await response.read()
         with self._told_apart():
+            async with self._post(self._body(prompt, decoding)) as response:
+                content = await response.read()
+            self._check(response, content)
             return _generation(self._read(content), prompt, started)
 
     def _body(self, prompt: Prompt, decoding: Decoding) -> dict[str, Any]:
@@ -141,23 +146,17 @@ class OpenAIBackend:
             "seed": decoding.seed,
         }
 
-    @asynccontextmanager
-    async def _asked(self, body: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response, whose status is good."""
+    def _post(self, body: Mapping[str, Any]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """The request; it is sent when it is entered."""
         if self._session is None:
             self._session = server.session(self._url, self._headers)
-        try:
-            sent = json.dumps(body, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise BackendError("The prompt holds half a character (a lone surrogate).") from error
-        try:
-            async with self._session.post(f"{self._url}/chat/completions", data=sent) as response:
-                if response.status >= 400:
-                    content, listed = await response.read(), list(self._entries or {})
-                    raise server.refused(response, content, self._url, self._model, listed)
-                yield response
-        except (aiohttp.ClientError, OSError) as error:
-            raise server.broken_call(error, self._url) from error
+        sent = json.dumps(body, ensure_ascii=False).encode()
+        return self._session.post(f"{self._url}/chat/completions", data=sent)
+
+    def _check(self, response: aiohttp.ClientResponse, content: bytes) -> None:
+        if response.status >= 400:
+            listed = list(self._entries or {})
+            raise server.refused(response, content, self._url, self._model, listed)
 
     def _read(self, content: bytes) -> Any:
         """A reply or a part of one, read as JSON."""
@@ -174,9 +173,13 @@ class OpenAIBackend:
 
     @contextmanager
     def _told_apart(self) -> Iterator[None]:
-        """Turn what a reply of another shape raises into a ``BackendError``."""
+        """Turn what the client raises, and what a reply of another shape does, into our errors."""
         try:
             yield
+        except (aiohttp.ClientError, OSError) as error:
+            raise server.broken_call(error, self._url) from error
+        except UnicodeEncodeError as error:
+            raise BackendError("The prompt holds half a character (a lone surrogate).") from error
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise BackendError(f"{self._url} sent no chat answer.", retryable=True) from error
 
