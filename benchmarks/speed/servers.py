@@ -1,14 +1,17 @@
-"""What `baft eval` costs beside a hand-written aiohttp loop, against mock servers.
+"""What asking a server through baft costs beside a hand-written aiohttp loop, against mock servers.
 
-Both ask the same server, in a process of its own, for the same answers, so many at once, and score
-them by the same role and metric. baft also stores everything and writes its reports. Each is run
-with half of the examples and with all of them, so that what an example costs (the difference)
-stands apart from what starting and reporting cost: from 1,000 examples on, reports show and audit
-the same number. What of an example's time goes into asking, scoring and storing, as the run itself
-measured it, is told apart from what it takes to be read and reported. The least of several rounds
-counts.
+Three commands ask the same server, in a process of its own, for the same answers, so many at once,
+and score them by the same role and metric:
 
-Run it: .venv/bin/python benchmarks/speed/servers.py [--examples 2000] [--rounds 3]
+- the loop, which prints the mean and keeps nothing;
+- the run of baft, which keeps everything in its store: what ``baft eval`` does before it reports;
+- ``baft eval``, which also audits the answers, draws charts and writes three reports.
+
+Each is a process of its own, its start included. They take turns, and a ratio is the median of the
+rounds' ratios, for machines are now fast, now slow; of seconds the least counts. What an example
+costs is the difference to a run of few examples.
+
+Run it: .venv/bin/python benchmarks/speed/servers.py [--examples 2000] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,11 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 CONCURRENCY = 32
+FEW = 32
+"""Examples of a run that is nearly all start and end: one for each request under way."""
+Took = dict[tuple[str, int], list[tuple[float, float]]]
+"""Seconds and seconds of CPU of every round, by who ran and how many examples."""
+
 LISTS = ("functional_requirements", "non_functional_requirements", "constraints")
 
 
@@ -176,6 +184,46 @@ def hand_written(dialect: str, url: str, data: Path) -> None:
     print(statistics.mean(asyncio.run(run())))
 
 
+def run_of_baft(dialect: str, url: str, data: Path) -> None:
+    """Ask, score and store by the engine, as ``baft eval`` does it; no report is written."""
+    from baft import Decoding
+    from baft.comparison import Asked, prepare
+    from baft.execution import run
+    from baft.loader import load_plugins
+    from baft.records import Limits, Policy
+    from baft.store import Benchmark
+
+    plugins = load_plugins()
+    role = plugins.role("ba")
+    metric = plugins.metric(role.metric)
+    benchmark = Benchmark(
+        name="ba",
+        version=1,
+        role=role.name,
+        dataset=str(data),
+        metric=metric.name,
+        metric_version=metric.version,
+        decoding=Decoding(),
+        policy=Policy(),
+        models={"model": spec_of(dialect, url)},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(
+            benchmark,
+            data,
+            Path(folder),
+            plugins,
+            plugins.context(env={}, role=role),
+            Asked(limits=Limits(concurrency=CONCURRENCY), options={"no_cache": True}),
+            project=Path(folder),
+            warn=print,
+        )
+        problems = run(prepared, lambda progress: None)
+        assert not problems, problems
+        print(prepared.store.count("model"), "scored")
+        prepared.store.close()
+
+
 @contextmanager
 def serving(dialect: str, delay_s: float) -> Iterator[str]:
     """The address of a mock server in a process of its own."""
@@ -212,79 +260,83 @@ def make_data(path: Path, n: int) -> Path:
     return path
 
 
+def spec_of(dialect: str, url: str) -> str:
+    """How baft is told of the server's model."""
+    return f"ollama:tiny@{url}" if dialect == "ollama" else f"openai:tiny@{url}/v1"
+
+
 def commands(dialect: str, url: str, data: Path, folder: Path) -> dict[str, list[str]]:
     """How each is run."""
-    spec = f"ollama:tiny@{url}" if dialect == "ollama" else f"openai:tiny@{url}/v1"
     return {
         "loop": [sys.executable, __file__, "--loop", dialect, url, str(data)],
+        "run": [sys.executable, __file__, "--run", dialect, url, str(data)],
         "baft": [
-            sys.executable, "-m", "baft", "-q", "eval", "--model", spec, "--dataset", str(data),
-            "--no-cache", "--concurrency", str(CONCURRENCY), "--runs", str(folder / "runs"),
-            "--output", str(folder / "report.json"),
+            sys.executable, "-m", "baft", "-q", "eval", "--model", spec_of(dialect, url),
+            "--dataset", str(data), "--no-cache", "--concurrency", str(CONCURRENCY),
+            "--runs", str(folder / "runs"), "--output", str(folder / "report.json"),
         ],
     }  # fmt: skip
 
 
 def compare(dialect: str, delay_s: float, n: int, rounds: int) -> None:
-    """Run both in turns and print the least of each, and ratios."""
-    took: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
-    asking: dict[int, list[float]] = {}
+    """Run all in turns; print the least of each and the median ratios to the loop."""
+    took: Took = {}
     with tempfile.TemporaryDirectory() as name, serving(dialect, delay_s) as url:
         folder = Path(name)
-        data = {count: make_data(folder / f"{count}.jsonl", count) for count in (n // 2, n)}
+        data = {count: make_data(folder / f"{count}.jsonl", count) for count in (FEW, n)}
         for _ in range(rounds):  # all in turns, so that a busy moment falls on each alike
             for count, path in data.items():
                 for who, command in commands(dialect, url, path, folder).items():
-                    took.setdefault((who, count), []).append(measured(command))
-                asking.setdefault(count, []).append(wall_s(folder / "report.json"))
-    found = {}
-    for who in ("loop", "baft"):
-        whole, less = (
-            [min(turn[i] for turn in took[who, count]) for i in (0, 1)] for count in (n, n // 2)
-        )
-        by_example = [(a - b) / (n - n // 2) for a, b in zip(whole, less, strict=True)]
-        fixed = [b - each * (n // 2) for b, each in zip(less, by_example, strict=True)]
-        found[who] = [*whole, *by_example]
+                    took.setdefault((who, count), []).append(measured(command)[:2])
+    title = f"{dialect} {delay_s * 1e3:.0f} ms"
+    for who in ("loop", "run", "baft"):
+        whole, few = ([min(turn[i] for turn in took[who, k]) for i in (0, 1)] for k in (n, FEW))
         print(
-            f"{dialect} {delay_s * 1e3:.0f} ms, {who}: {whole[0]:.2f} s, {whole[1]:.2f} s of CPU; "
-            f"by example {by_example[0] * 1e3:.2f} ms, {by_example[1] * 1e3:.2f} ms of CPU; "
-            f"fixed {fixed[0]:.2f} s, {fixed[1]:.2f} s of CPU",
+            f"{title}, {who}: {whole[0]:.2f} s, {whole[1]:.2f} s of CPU; with {FEW} examples "
+            f"{few[0]:.2f} s, {few[1]:.2f} s of CPU; by example "
+            f"{(whole[0] - few[0]) / (n - FEW) * 1e3:.2f} ms, "
+            f"{(whole[1] - few[1]) / (n - FEW) * 1e3:.2f} ms of CPU",
             flush=True,
         )
-    ratios = [b / a for a, b in zip(found["loop"], found["baft"], strict=True)]
-    print(
-        f"{dialect} {delay_s * 1e3:.0f} ms, baft/loop by example: wall {ratios[2]:.2f}, CPU "
-        f"{ratios[3]:.2f}, throughput {1 / ratios[2]:.2f}; whole commands: wall {ratios[0]:.2f}, "
-        f"CPU {ratios[1]:.2f}",
-        flush=True,
-    )
-    each = (min(asking[n]) - min(asking[n // 2])) / (n - n // 2)
-    print(
-        f"{dialect} {delay_s * 1e3:.0f} ms, baft while it asks, scores and stores: by example "
-        f"{each * 1e3:.2f} ms, {each / found['loop'][2]:.2f} of the loop's wall time, throughput "
-        f"{found['loop'][2] / each:.2f}",
-        flush=True,
-    )
+    for who in ("run", "baft"):
+        wall, cpu = (
+            beside([turn[i] for turn in took[who, n]], [turn[i] for turn in took["loop", n]])
+            for i in (0, 1)
+        )
+        each_wall, each_cpu = (
+            beside(more(took, who, n, i), more(took, "loop", n, i)) for i in (0, 1)
+        )
+        print(
+            f"{title}, {who}/loop: wall {wall:.2f}, CPU {cpu:.2f}, throughput {1 / wall:.2f}; by "
+            f"example: wall {each_wall:.2f}, CPU {each_cpu:.2f}, throughput {1 / each_wall:.2f}",
+            flush=True,
+        )
 
 
-def wall_s(report: Path) -> float:
-    """How long the only arm of a run took, as its report says."""
-    (arm,) = json.loads(report.read_text(encoding="utf-8"))["models"].values()
-    return float(arm["usage"]["wall_s"])
+def more(took: Took, who: str, n: int, i: int) -> list[float]:
+    """By round, what all examples took beyond few."""
+    return [a[i] - b[i] for a, b in zip(took[who, n], took[who, FEW], strict=True)]
+
+
+def beside(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the rounds' ratios: in each, both ran one after the other."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
     """Every dialect with every delay."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=2_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dialects", nargs="+", default=["ollama", "openai"])
     parser.add_argument("--delays-ms", type=float, nargs="+", default=[50, 0])
     parser.add_argument("--loop", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.loop:
-        hand_written(asked.loop[0], asked.loop[1], Path(asked.loop[2]))
-        return
+    for who, given in ((hand_written, asked.loop), (run_of_baft, asked.run)):
+        if given:
+            who(given[0], given[1], Path(given[2]))
+            return
     for dialect in asked.dialects:
         for delay_ms in asked.delays_ms:
             compare(dialect, delay_ms / 1e3, asked.examples, asked.rounds)
