@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baft.store.codec import encode, plain
+from baft.store.codec import decode, encode, plain
 
 TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     ["null", "nullable", "\ud800"]
@@ -38,7 +38,14 @@ def test_encoding_says_what_the_standard_library_says(value):
         with pytest.raises(expected):
             encode(value)
     else:
-        assert json.loads(encode(value)) == expected
+        text = encode(value)
+        assert json.loads(text) == decode(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1] [2]", '"a"b', "[" * 100_000])
+def test_a_text_that_is_not_one_value_is_not_decoded(text):
+    with pytest.raises((ValueError, RecursionError)):
+        decode(text)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -29,7 +29,7 @@ from baft.store.codec import from_data, read_json, to_data, to_json
 from baft.store.datasets import survey
 from baft.store.files import write_atomic_with
 from baft.store.reading import RunReader
-from baft.store.runs import Sittings
+from baft.store.runs import AT_ONCE, Sittings
 
 # --- datasets ---
 
@@ -389,6 +389,15 @@ def test_examples_are_a_sequence_on_disk(tmp_path, role, make_manifest):
     assert (found[0], found[-1], found[1:3], found[9:]) == (known[0], known[3], known[1:3], [])
     with pytest.raises(IndexError):
         found[4]
+
+
+def test_examples_are_looked_up_in_the_order_asked_however_many(tmp_path, role, make_manifest):
+    store = RunStore.create(tmp_path / "run", make_manifest(n=AT_ONCE + 2))
+    known = [role.example({"word": f"w{i}"}) for i in range(AT_ONCE + 2)]
+    store.add_examples(known, role.prompt)
+    ids = [example.id for example in reversed(known)]
+    assert store.some(iter(["strange", *ids, "w1"])) == [*reversed(known), known[1]]
+    assert store.some([]) == []
 
 
 def test_a_survey_finds_what_reading_finds(write_lines, role):

@@ -103,6 +103,23 @@ _strict = json.JSONEncoder(
 ).encode
 
 
+_raw_decode = json.JSONDecoder().raw_decode
+
+
+def decode(text: str) -> Any:
+    """What ``encode`` wrote, or any other JSON without space around it.
+
+    Most of what ``json.loads`` takes for a short text is spent around the parser.
+
+    Raises:
+        ValueError: it is not JSON, or something stands beside it.
+    """
+    value, end = _raw_decode(text)
+    if end != len(text):
+        raise ValueError(f"text after the end of JSON: {text[end : end + 40]!r}")
+    return value
+
+
 def finite(value: Any) -> Any:
     """The same data with NaN and infinities as text, so that any model's answer can be stored."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 from ..records import Example, Message, Prompt
+from .codec import decode
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,17 +84,17 @@ def example_of(row: Sequence[Any]) -> Example:
     """An example out of its id, inputs, reference and tags in the store."""
     return Example(
         id=row[0],
-        inputs=json.loads(row[1]),
-        reference=json.loads(row[2]) if row[2] is not None else None,
-        tags=json.loads(row[3]),
+        inputs=decode(row[1]),
+        reference=decode(row[2]) if row[2] is not None else None,
+        tags=decode(row[3]),
     )
 
 
 def prompt_of(example_id: str, inputs: str, messages: str) -> Prompt:
     """A prompt out of its texts in the store."""
-    return Prompt(example_id=example_id, inputs=json.loads(inputs), messages=messages_of(messages))
+    return Prompt(example_id=example_id, inputs=decode(inputs), messages=messages_of(messages))
 
 
 def messages_of(text: str) -> tuple[Message, ...]:
     """Messages out of their text in the store."""
-    return tuple(Message(role=role, content=content) for role, content in json.loads(text))
+    return tuple(Message(role=role, content=content) for role, content in decode(text))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..records import Example, Failure, Generation, Prediction, Prompt, Score, Scored
-from .codec import encode, finite, plain, to_data
+from .codec import decode, encode, finite, plain, to_data
 from .prompts import messages_of
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def generation_of(row: Sequence[Any]) -> Generation:
     return Generation(
         example_id=row[1],
         text=row[3],
-        fields=json.loads(row[4]) if row[4] is not None else None,
+        fields=decode(row[4]) if row[4] is not None else None,
         finish_reason=row[5],
         prompt_tokens=row[6],
         completion_tokens=row[7],
         latency_s=row[8],
         sent=messages_of(row[9]) if row[9] is not None else None,
-        notes=tuple(json.loads(row[10])) if row[10] is not None else (),
+        notes=tuple(decode(row[10])) if row[10] is not None else (),
         prompt_sha256=row[11] if len(row) > 11 else None,  # a reader leaves old stores as they are
         first_token_s=row[12] if len(row) > 12 else None,
     )
@@ -85,9 +85,9 @@ def scored_of(row: Sequence[Any]) -> Scored:
         repeat=row[2],
         generation=generation_of(row[11:]) if row[11] is not None else None,
         prediction=(
-            Prediction(fields=json.loads(row[3]), validity=row[4]) if row[3] is not None else None
+            Prediction(fields=decode(row[3]), validity=row[4]) if row[3] is not None else None
         ),
-        score=(Score(value=row[5], components=json.loads(row[6])) if failure is None else None),
+        score=(Score(value=row[5], components=decode(row[6])) if failure is None else None),
         other_score=row[7],
         failure=failure,
     )

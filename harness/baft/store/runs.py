@@ -6,13 +6,13 @@ what was in flight. SQLite's own journal makes a commit whole or absent.
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from ..records import (
     Prompt,
     Scored,
 )
-from .codec import from_data, read_json, to_json
+from .codec import decode, from_data, read_json, to_json
 from .files import write_atomic
 from .prompts import StoredExamples, StoredPrompts, example_of
 from .rows import ScoreRow, dump, generation_of, prompt_of, scored_of, storable
@@ -33,6 +33,10 @@ from .schema import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+
+
+AT_ONCE = 500
+"""So many examples are looked up by one query: SQLite bounds the parameters of a statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +209,7 @@ class RunStore:
             (arm,),
         )
         for text, count in rows:
-            yield tuple(json.loads(text)), count
+            yield tuple(decode(text)), count
 
     def add_cached(self, arm: str, generations: Sequence[Generation]) -> None:
         """Count answers of an arm that came from the cache, with their completion tokens."""
@@ -251,9 +255,14 @@ class RunStore:
 
     def some(self, ids: Iterable[str]) -> list[Example]:
         """These examples, in the order given; strange ids are left out."""
-        query = "SELECT id, inputs, reference, tags FROM examples WHERE id = ?"
-        rows = (self._db.execute(query, (id_,)).fetchone() for id_ in ids)
-        return [example_of(row) for row in rows if row]
+        found: list[Example] = []
+        wanted = iter(ids)
+        while part := list(islice(wanted, AT_ONCE)):
+            marks = ",".join("?" * len(part))
+            query = f"SELECT id, inputs, reference, tags FROM examples WHERE id IN ({marks})"
+            rows = {row[0]: row for row in self._db.execute(query, part)}
+            found += [example_of(rows[id_]) for id_ in part if id_ in rows]
+        return found
 
     def asked(self, ids: Iterable[str]) -> list[tuple[Example, Prompt]]:
         """These examples with their prompts, in the order given; strange ids are left out."""
@@ -290,7 +299,7 @@ class RunStore:
                 example_id=row[0],
                 repeat=row[1],
                 value=row[2],
-                components=json.loads(row[3]) if row[3] else {},
+                components=decode(row[3]) if row[3] else {},
                 other_score=row[4],
                 validity=row[5],
                 failure=f"{row[6]}: {row[7]}" if row[6] else None,
