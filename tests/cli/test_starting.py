@@ -69,6 +69,16 @@ def test_what_cannot_be_loaded_ahead_is_left_to_whoever_needs_it(monkeypatch):
         pass
 
 
+def test_a_process_that_ends_is_not_searched_for_cycles():
+    python(
+        "import atexit, gc, os, sys\n"
+        "atexit.register(lambda: os._exit(0 if gc.get_freeze_count() else 9))  # called last\n"
+        "from baft.__main__ import main\n"
+        "sys.argv = ['baft', '--version']\n"
+        "main()"
+    )
+
+
 def test_threads_take_short_turns_while_models_are_asked_and_not_after(project, baft, monkeypatch):
     class Looking(running.RunProgress):
         def __call__(self, progress):

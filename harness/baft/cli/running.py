@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 REPORTING = (
     "baft.concluding",
+    "rich.table",
     "scipy.special",
     "scipy.sparse",
 )
